@@ -1,0 +1,55 @@
+# Everything a newcomer types. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+
+.PHONY: help venv venv-dev demo run test proof lint format bench lock zip clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+venv: .venv/service ## make .venv with what running needs, .venv/bin/taskpost among it
+venv-dev: .venv/dev ## the same with what testing needs
+
+.venv/service: requirements/service.lock pyproject.toml client/pyproject.toml
+	@sh scripts/venv.sh requirements/service.lock
+	@touch $@
+
+.venv/dev: requirements/dev.lock pyproject.toml client/pyproject.toml
+	@sh scripts/venv.sh requirements/dev.lock
+	@touch .venv/service $@
+
+demo: .venv/service ## run one task of each type end to end and show the signed callbacks
+	@$(BIN)/taskpost demo
+
+run: .venv/service ## start the service on 127.0.0.1:8000 with an embedded Valkey
+	@$(BIN)/taskpost serve
+
+test: .venv/dev ## unit, conformance and integration tests, with coverage
+	@sh scripts/test.sh
+
+proof: .venv/dev ## 1,000 tasks while the service is killed: every callback arrives
+	@$(BIN)/python -m tests.proof.kill_in_the_middle
+
+lint: .venv/dev ## ruff, mypy, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/dev ## let ruff put the code in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: .venv/dev ## the budgets, each beside its floor measured in the same run
+	@$(BIN)/python -m tests.benchmarks
+
+lock: .venv/dev ## resolve the hashed locks anew from the ranges in pyproject.toml
+	@sh scripts/lock.sh
+
+zip: ## the tracked files as taskpost.zip
+	@git archive --format=zip --prefix=taskpost/ --output=taskpost.zip HEAD
+	@echo taskpost.zip
+
+clean: ## remove what the targets above have made
+	@rm -rf .venv taskpost.zip .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

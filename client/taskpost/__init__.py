@@ -1,0 +1,1 @@
+"""Taskpost for Python programs: submit tasks, follow them, and verify the callbacks."""

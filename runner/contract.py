@@ -1,0 +1,156 @@
+"""What service and runner agree on: states, key names, environment names, exit codes, payload shapes. Stdlib only."""
+
+from __future__ import annotations
+
+import json
+import signal
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, TypedDict
+
+
+class State(StrEnum):
+    """The state of a task. `done`, `failed` and `cancelled` are ends and never change."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+MOVES: Final[dict[State, frozenset[State]]] = {
+    State.QUEUED: frozenset({State.STARTING, State.FAILED, State.CANCELLED}),
+    State.STARTING: frozenset({State.RUNNING, State.QUEUED, State.FAILED, State.CANCELLED}),
+    State.RUNNING: frozenset({State.DONE, State.FAILED, State.CANCELLED, State.QUEUED, State.STARTING}),
+    State.DONE: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+"""Which states may follow a state. `runner/lua/library.lua` holds the same table; a test walks both."""
+
+ENDS: Final = frozenset(state for state, following in MOVES.items() if not following)
+
+
+class DeliveryStatus(StrEnum):
+    """How far the callback of a task is."""
+
+    NONE = "none"
+    WAITING = "waiting"
+    PENDING = "pending"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    BLOCKED = "blocked"
+
+
+def key_prefix(instance: str) -> str:
+    """The beginning of every Redis key of an instance, hash tag included; the rest is in `runner/lua/library.lua`."""
+    return f"{{taskpost:{instance}}}:"
+
+
+def changes_channel(instance: str) -> str:
+    """The Pub/Sub channel on which every change of state is announced as `<task_id> <what>`."""
+    return key_prefix(instance) + "changes"
+
+
+class Env(StrEnum):
+    """Names of the environment variables that a runner is given."""
+
+    REDIS_URL = "TASKPOST_REDIS_URL"
+    INSTANCE = "TASKPOST_INSTANCE"
+    TASK_ID = "TASKPOST_TASK_ID"
+    ATTEMPT = "TASKPOST_ATTEMPT"
+    TOKEN = "TASKPOST_TOKEN"  # noqa: S105 - a name, and the token it names is a fence, no secret
+    HOLDER = "TASKPOST_HOLDER"
+    TASK_MODULES = "TASKPOST_TASK_MODULES"
+    RESULT_MAX_BYTES = "TASKPOST_RESULT_MAX_BYTES"
+    SIGNING_KEYS = "TASKPOST_SIGNING_KEYS"
+    SIGNING_KEYS_FILE = "TASKPOST_SIGNING_KEYS_FILE"
+    CALLBACK_ALLOW_LOOPBACK = "TASKPOST_CALLBACK_ALLOW_LOOPBACK"
+
+
+DEFAULT_INSTANCE: Final = "default"
+DEFAULT_RESULT_MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_JSON_DEPTH: Final = 100
+
+EXIT_OK: Final = 0
+"""An outcome is recorded, be it a success or a failure of the task."""
+EXIT_USAGE: Final = 2
+"""The environment does not name an attempt."""
+EXIT_REFUSED: Final = 3
+"""This attempt is no longer the task's current one, so nothing was done or recorded."""
+EXIT_UNREACHABLE: Final = 4
+"""Redis did not answer until the attempt's deadline, so no outcome could be recorded."""
+EXIT_TERMINATED: Final = int(signal.SIGTERM)
+"""SIGTERM came before an outcome was recorded. The signal's own number: see `runner/__main__.py` for why."""
+
+RUNNER_DELIVERY_LEASE_SECONDS: Final = 10.0
+"""How long the first delivery try is the runner's alone, from the moment the outcome is recorded."""
+RUNNER_DELIVERY_TIMEOUT_SECONDS: Final = 5.0
+
+
+class ErrorCode(StrEnum):
+    """Why a task failed, or was cancelled. A task type may add codes of its own later, but cannot use these."""
+
+    TASK_ERROR = "task_error"
+    INPUT_INVALID = "input_invalid"
+    RESULT_INVALID = "result_invalid"
+    RESULT_TOO_LARGE = "result_too_large"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"
+    LOST = "lost"
+    CANNOT_START = "cannot_start"
+    TYPE_REMOVED = "type_removed"
+    CANCELLED = "cancelled"
+
+
+class Error(TypedDict):
+    """The `error` member of a task and of a callback body."""
+
+    code: str
+    message: str
+
+
+def format_time(milliseconds: int) -> str:
+    """Return a Unix time in milliseconds as RFC 3339 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def outcome_body(  # noqa: PLR0913 - the seven facts a callback states
+    *,
+    task_id: str,
+    task_type: str,
+    status: State,
+    result_json: str,
+    error: Error | None,
+    attempt: int,
+    created_ms: int,
+    started_ms: int | None,
+    finished_ms: int,
+) -> bytes:
+    """Return the callback's body (design section 6): these very bytes are stored, signed and sent.
+
+    `result_json` is the result as JSON text already, so that a result of many megabytes is encoded once only.
+    """
+    head: dict[str, Any] = {"task_id": task_id, "task_type": task_type, "status": status.value}
+    tail: dict[str, Any] = {
+        "error": error,
+        "attempt": attempt,
+        "created_at": format_time(created_ms),
+        "started_at": None if started_ms is None else format_time(started_ms),
+        "finished_at": format_time(finished_ms),
+    }
+    text = f'{_dumps(head)[:-1]},"result":{result_json},{_dumps(tail)[1:]}'
+    return text.encode()
+
+
+def delivery_id(task_id: str) -> str:
+    """The `webhook-id` of a task's outcome: one for each task, the same at every try."""
+    return f"msg_{task_id}"
+
+
+def _dumps(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
