@@ -119,7 +119,7 @@ def format_time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def outcome_body(  # noqa: PLR0913 - the seven facts a callback states
+def outcome_body(
     *,
     task_id: str,
     task_type: str,

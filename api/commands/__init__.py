@@ -1,0 +1,1 @@
+"""The verbs that the service adds to the command line `taskpost`."""

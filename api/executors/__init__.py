@@ -1,0 +1,1 @@
+"""How an attempt is run: one interface, an executor for each kind of place."""

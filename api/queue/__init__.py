@@ -1,0 +1,1 @@
+"""Redis: one typed method for each Lua verb."""

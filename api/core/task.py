@@ -1,0 +1,118 @@
+"""A task as the service sees it: a frozen view of its record in Redis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.contract import ENDS, DeliveryStatus, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something waits or failed: a stable code, and a sentence for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far the callback is. `next_ms` is when the next try is due, if one is."""
+
+    status: DeliveryStatus
+    attempts: int
+    next_ms: int | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task.
+
+    Times are Unix milliseconds of Redis TIME, percents are in tenths, `timeout_ms` is the run time of one attempt.
+    """
+
+    task_id: str
+    task_type: str
+    state: State
+    priority: int
+    attempt: int
+    losses: int
+    percent_tenths: int
+    created_ms: int
+    claimed_ms: int | None
+    started_ms: int | None
+    finished_ms: int | None
+    timeout_ms: int
+    result_url: str | None
+    waiting: Reason | None
+    error: Reason | None
+    delivery: Delivery
+    queue_position: int | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether an outcome is recorded."""
+        return self.state in ENDS
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """What a list shows of a task."""
+
+    task_id: str
+    task_type: str
+    state: State
+    percent_tenths: int
+    created_ms: int
+    finished_ms: int | None
+    queue_position: int | None
+
+
+def task_from_record(task_id: str, record: Mapping[str, str], position: int | None, due_ms: int | None) -> Task:
+    """Return the task of a record's fields, as `runner/lua/library.lua` writes them."""
+    result_url = record.get("result_url")
+    state = State(record["state"])
+    return Task(
+        task_id=task_id,
+        task_type=record["type"],
+        state=state,
+        priority=int(record["priority"]),
+        attempt=int(record.get("attempt", 0)),
+        losses=int(record.get("losses", 0)),
+        percent_tenths=int(record.get("percent", 0)),
+        created_ms=int(record["created"]),
+        claimed_ms=_optional_int(record.get("claimed")),
+        started_ms=_optional_int(record.get("started")),
+        finished_ms=_optional_int(record.get("finished")),
+        timeout_ms=int(record["timeout"]),
+        result_url=result_url,
+        waiting=_reason(record, "waiting"),
+        error=_reason(record, "error"),
+        delivery=Delivery(
+            status=_delivery_status(record, has_callback=result_url is not None),
+            attempts=int(record.get("delivery_attempts", 0)),
+            next_ms=due_ms,
+            last_error=record.get("delivery_error"),
+        ),
+        queue_position=position,
+    )
+
+
+def _delivery_status(record: Mapping[str, str], *, has_callback: bool) -> DeliveryStatus:
+    if not has_callback:
+        return DeliveryStatus.NONE
+    return DeliveryStatus(record.get("delivery", DeliveryStatus.WAITING))
+
+
+def _reason(record: Mapping[str, str], name: str) -> Reason | None:
+    code = record.get(f"{name}_code")
+    return None if code is None else Reason(code, record.get(f"{name}_message", ""))
+
+
+def _optional_int(text: str | None) -> int | None:
+    return None if text is None else int(text)

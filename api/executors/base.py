@@ -1,0 +1,63 @@
+"""How an attempt is run: the interface that every executor keeps, and its conformance suite tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from api.core.observation import AttemptId, Observation, StopReason
+
+
+class StartError(Exception):
+    """An attempt could not be started, and may be later; the message says why, in the words of the place it runs in."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSpec:
+    """What an executor needs to start an attempt. `environment` is what the runner is given, by `contract.Env`."""
+
+    attempt_id: AttemptId
+    task_type: str
+    environment: Mapping[str, str]
+
+
+class Executor(Protocol):
+    """Runs attempts, each at most once. What it sees is told by `list` and `watch`; what that means, `core.settle` says."""
+
+    async def open(self) -> None:
+        """Find the attempts that an earlier service started and left; from now on `list` and `watch` tell of them."""
+        ...
+
+    async def start(self, spec: AttemptSpec) -> None:
+        """Start an attempt. Started twice it runs once.
+
+        Raises:
+            StartError: if it could not be started; then nothing of it is left.
+        """
+        ...
+
+    async def stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
+        """Begin to end an attempt and all it started: TERM, after the grace period KILL. Does not wait for the end.
+
+        `reason` is in its observations from then on; the first one given stays. An unknown attempt is no error.
+        """
+        ...
+
+    async def forget(self, attempt_id: AttemptId) -> None:
+        """Drop what is kept of an attempt that is over and settled. An unknown attempt is no error."""
+        ...
+
+    async def list(self) -> Sequence[Observation]:
+        """Return an observation of each attempt that was started and not yet forgotten."""
+        ...
+
+    def watch(self) -> AsyncIterator[Observation]:
+        """Yield an observation when an attempt is over. May miss some: `list` is what is true."""
+        ...
+
+    async def close(self) -> None:
+        """Stop observing. What still runs is left running."""
+        ...

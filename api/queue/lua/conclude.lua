@@ -1,0 +1,19 @@
+#!lua flags=allow-oom
+-- The service ends a task: cancelled, or failed with what its attempt's end means. A compare-and-set on state and attempt.
+-- ARGV: task_id, state_expected, attempt_expected, state, error_code, error_message, body, finished
+-- -> 1, or 0 if the task has moved on
+local task_id = ARGV[1]
+local fields = redis.call('HMGET', key('task', task_id), 'state', 'attempt')
+if fields[1] ~= ARGV[2] or (fields[2] or '0') ~= ARGV[3] then
+  return 0
+end
+local ended = conclude(task_id, {
+  state = ARGV[4],
+  error_code = ARGV[5],
+  error_message = ARGV[6],
+  body = ARGV[7],
+  finished = ARGV[8],
+  delivery_due = integer(now_milliseconds()),
+  delivery_token = '',
+})
+return ended and 1 or 0

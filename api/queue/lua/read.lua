@@ -1,0 +1,9 @@
+#!lua flags=no-writes
+-- ARGV: task_id
+-- -> false if there is no such task, else { view, slots used by all types, slots used by its type }
+local task_id = ARGV[1]
+local task_type = redis.call('HGET', key('task', task_id), 'type')
+if not task_type then
+  return false
+end
+return { view(task_id), slots_used(), redis.call('ZCARD', key('slots', task_type)) }

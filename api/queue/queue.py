@@ -1,0 +1,169 @@
+"""The queue in Redis: one typed method for each Lua verb. Design section 8."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from api.core.observation import AttemptId
+from api.core.task import TaskSummary, task_from_record
+from api.queue.shapes import Accepted, Claim, Counts, DueDelivery, Page, Refused, Slot, SlotUse, StoredBody
+from runner import scripts
+from runner.contract import State, key_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from redis.asyncio import Redis
+    from redis.commands.core import AsyncScript
+
+    from api.core.task import Reason, Task
+    from api.queue.shapes import QueueLimits, Retention, Submission
+
+LUA_DIRECTORY: Final = Path(__file__).parent / "lua"
+DEFAULT_CLIENT: Final = "default"
+"""The queue is keyed by client from the start; until there are keys for clients there is one."""
+IDEMPOTENCY_LIFETIME_SECONDS: Final = 24 * 3600
+SWEEP_STEP: Final = 100
+
+
+class Queue:
+    """All that the service does in Redis, for one instance. Every method raises `redis.RedisError` if Redis fails."""
+
+    def __init__(self, client: Redis, instance: str, *, client_name: str = DEFAULT_CLIENT) -> None:
+        self._redis = client
+        self._prefix = key_prefix(instance)
+        self._client_name = client_name
+        self._scripts: dict[str, AsyncScript] = {
+            path.stem: client.register_script(scripts.load(path.stem, path.parent))
+            for path in (*LUA_DIRECTORY.glob("*.lua"), scripts.LUA_DIRECTORY / "report_delivery.lua")
+        }
+
+    async def _call(self, verb: str, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - a reply of Redis
+        return await self._scripts[verb](keys=[self._prefix], args=arguments)
+
+    async def now_ms(self) -> int:
+        """Return Unix time in milliseconds by the clock of Redis, the one that all times of tasks are of."""
+        seconds, microseconds = await self._redis.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def submit(self, submission: Submission, limits: QueueLimits) -> Accepted | Refused:
+        """Put a task in the queue."""
+        code, detail = await self._call(
+            "submit",
+            self._client_name,
+            submission.task_type,
+            submission.priority,
+            submission.result_url or "",
+            submission.timeout_ms,
+            submission.task_input,
+            uuid.uuid4().hex[16:],
+            limits.max_length,
+            limits.max_bytes,
+            submission.idempotency_key or "",
+            submission.digest,
+            IDEMPOTENCY_LIFETIME_SECONDS * 1000,
+        )
+        if code in {b"accepted", b"replayed"}:
+            return Accepted(_task(detail), replayed=code == b"replayed")
+        return Refused(code.decode(), detail.decode() if isinstance(detail, bytes) else str(detail))
+
+    async def read(self, task_id: str) -> tuple[Task, SlotUse] | None:
+        """Return a task and the slots in use beside it, or None if there is no such task."""
+        reply = await self._call("read", task_id)
+        return None if reply is None else (_task(reply[0]), SlotUse(reply[1], reply[2]))
+
+    async def read_body(self, task_id: str) -> StoredBody:
+        """Return the stored body of a task's callback."""
+        state, body, swept = await self._call("read_body", task_id)
+        return StoredBody(None if state is None else State(state.decode()), body, swept == 1)
+
+    async def list(self, *, cursor: str | None, limit: int, states: Iterable[State], task_type: str | None) -> Page:
+        """Return a page of tasks, newest first, that were submitted before the task `cursor`."""
+        total, following, rows = await self._call("list", cursor or "", limit, ",".join(states), task_type or "")
+        return Page(
+            tuple(_summary(row) for row in rows), int(total), following.decode() if following is not None else None
+        )
+
+    async def claim(self, concurrency: int, type_limits: Mapping[str, int | None]) -> Claim | None:
+        """Give a free slot to the most urgent task of the types named; None if no task waits or no slot is free."""
+        token = secrets.token_urlsafe(12)
+        pairs: list[str | int] = []
+        for task_type, limit in type_limits.items():
+            pairs += [task_type, -1 if limit is None else limit]
+        reply = await self._call("claim", self._client_name, concurrency, token, *pairs)
+        if reply is None:
+            return None
+        task_id, attempt, task_type_name, timeout_ms = reply
+        return Claim(AttemptId(task_id.decode(), int(attempt)), task_type_name.decode(), token, int(timeout_ms))
+
+    async def release(self, slot: Slot) -> None:
+        """Free the slot of an attempt that is over."""
+        await self._call("release", slot.attempt_id.task_id, slot.attempt_id.attempt, slot.task_type)
+
+    async def requeue(self, attempt_id: AttemptId, reason: Reason, *, counts_as_loss: bool) -> bool:
+        """Put a task back to its old place and free the slot; False if the attempt is not the current one."""
+        arguments = (attempt_id.task_id, attempt_id.attempt, int(counts_as_loss), reason.code, reason.message)
+        return bool(await self._call("requeue", *arguments) == 1)
+
+    async def conclude(self, task: Task, outcome: State, error: Reason, body: bytes, finished_ms: int) -> bool:
+        """End a task that is still as `task` says (state and attempt); False if it has moved on."""
+        arguments = (task.task_id, task.state.value, task.attempt, outcome.value, error.code, error.message)
+        return bool(await self._call("conclude", *arguments, body, finished_ms) == 1)
+
+    async def slots(self) -> Sequence[Slot]:
+        """Return every attempt that holds a slot."""
+        return [
+            Slot(AttemptId(task_id.decode(), int(attempt)), task_type.decode())
+            for task_id, attempt, task_type in await self._call("slots")
+        ]
+
+    async def claim_deliveries(
+        self, limit: int, lease_seconds: float, token: str
+    ) -> tuple[float | None, Sequence[DueDelivery]]:
+        """Lease due deliveries; also return the seconds until the next one is due, or None if there is none."""
+        nearest, rows = await self._call("claim_deliveries", limit, int(lease_seconds * 1000), token)
+        due = [DueDelivery(task_id.decode(), url.decode(), int(attempts)) for task_id, url, attempts in rows]
+        return (None if nearest is None else int(nearest) / 1000), due
+
+    async def report_delivery(self, task_id: str, token: str, status: str, delay_seconds: float, error: str) -> None:
+        """Record how a delivery try ended, and when the next one is due if there is to be one."""
+        await self._call("report_delivery", task_id, token, status, int(delay_seconds * 1000), error)
+
+    async def sweep(self, retention: Retention) -> int:
+        """Take a few ended tasks that are past their retention; return how many."""
+        age_ms = int(retention.max_age_seconds * 1000)
+        return int(await self._call("sweep", age_ms, retention.max_count, retention.max_bytes, SWEEP_STEP))
+
+    async def counts(self) -> Counts:
+        """Count what the instance holds."""
+        tasks, slots, queued_bytes, body_bytes, deliveries = await self._call("counts")
+        return Counts(
+            tasks={(task_type.decode(), State(state.decode())): int(number) for task_type, state, number in tasks},
+            slots={task_type.decode(): int(number) for task_type, number in slots},
+            queued_bytes=int(queued_bytes),
+            body_bytes=int(body_bytes),
+            deliveries=int(deliveries),
+        )
+
+
+def _task(reply: Sequence[Any]) -> Task:
+    task_id, flat, position, due = reply
+    texts = [text.decode() for text in flat]
+    record = dict(zip(texts[::2], texts[1::2], strict=True))
+    return task_from_record(task_id.decode(), record, position, None if due is None else int(due))
+
+
+def _summary(row: Sequence[Any]) -> TaskSummary:
+    task_id, task_type, percent, state, created, finished, position = row
+    return TaskSummary(
+        task_id=task_id.decode(),
+        task_type=task_type.decode(),
+        state=State(state.decode()),
+        percent_tenths=int(percent or 0),
+        created_ms=int(created),
+        finished_ms=None if finished is None else int(finished),
+        queue_position=position,
+    )

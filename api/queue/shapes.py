@@ -1,0 +1,127 @@
+"""What goes into the queue's verbs and what comes out of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from api.core.observation import AttemptId
+    from api.core.task import Task, TaskSummary
+    from runner.contract import State
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A valid task, ready for the queue. `task_input` is JSON text."""
+
+    task_type: str
+    task_input: str
+    result_url: str | None
+    priority: int
+    timeout_ms: int
+    idempotency_key: str | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The task is in the queue, by this call or (`replayed`) by an earlier one with the same idempotency key."""
+
+    task: Task
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The task is not in the queue.
+
+    `code` is `conflict` or `expired` (`detail` is the id of the task that had the idempotency key), `full_length` or
+    `full_bytes` (`detail` is how much waits).
+    """
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much may wait: tasks, and bytes of their input."""
+
+    max_length: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A slot, given to an attempt of a task. `token` is the fence that its runner must show."""
+
+    attempt_id: AttemptId
+    task_type: str
+    token: str
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An attempt that holds a slot."""
+
+    attempt_id: AttemptId
+    task_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotUse:
+    """How many slots are taken: by all types, and by the type in question."""
+
+    total: int
+    of_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the list, the number of all tasks that match, and where the next page begins."""
+
+    tasks: tuple[TaskSummary, ...]
+    total: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBody:
+    """The callback's body of a task, if it has ended; `swept` says that retention took it."""
+
+    state: State | None
+    body: bytes | None
+    swept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery that was leased to the caller, with the number of tries before."""
+
+    task_id: str
+    result_url: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the instance holds: tasks by (type, state), slots by type, bytes, deliveries that are due some time."""
+
+    tasks: Mapping[tuple[str, State], int]
+    slots: Mapping[str, int]
+    queued_bytes: int
+    body_bytes: int
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long and how much is kept of ended tasks."""
+
+    max_age_seconds: float
+    max_count: int
+    max_bytes: int

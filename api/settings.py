@@ -1,0 +1,198 @@
+"""The settings of the service: one class, each setting with its unit in its name. Read once, in the composition root.
+
+The same names serve as environment variables (`TASKPOST_BIND`) and as options (`taskpost serve --bind`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_MAX_BYTES
+
+ENV_PREFIX = "TASKPOST_"
+SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+MAX_PORT = 65_535
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message has a line for each, with its name, its value and what is allowed."""
+
+
+def default_data_directory() -> Path:
+    """The XDG data directory of Taskpost: `$XDG_DATA_HOME/taskpost`, else `~/.local/share/taskpost`."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "taskpost"
+
+
+def default_executor() -> Literal["local", "kubernetes"]:
+    """Kubernetes where a service account's token is mounted, a subprocess elsewhere."""
+    return "kubernetes" if SERVICE_ACCOUNT_TOKEN.exists() else "local"
+
+
+class Settings(BaseSettings):
+    """All settings of the service."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    # Where the service listens, and how it is reached.
+    bind: str = Field("127.0.0.1:8000", description="Address to listen on, as host:port; port 0 takes a free one.")
+    root_path: str = Field("", description="Path prefix under which a proxy serves Taskpost, e.g. /tasks.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins that browsers may call from, separated by commas; none by default."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
+    log_format: Literal["json", "text"] = Field("text", description="One JSON object a line, or text for people.")
+
+    # Redis.
+    redis_url: SecretStr | None = Field(
+        None, description="Redis to use: redis://, rediss://, unix:// or redis+sentinel://. Unset: an embedded Valkey."
+    )
+    instance: str = Field(
+        DEFAULT_INSTANCE, description="Name that keeps the keys of several Taskposts in one Redis apart."
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_directory,
+        description="Directory of the embedded Valkey and of the local executor.",
+    )
+
+    # Attempts.
+    executor: Literal["local", "kubernetes"] = Field(
+        default_factory=default_executor, description="How an attempt is run: as a subprocess, or as a Kubernetes Job."
+    )
+    concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=10_000,
+        description="Slots: attempts unfinished at a time.",
+    )
+    type_concurrency: Annotated[dict[str, int], NoDecode] = Field(
+        default_factory=dict, description="Slots of single types, as type=number separated by commas."
+    )
+    task_modules: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Python modules that register further task types, separated by commas."
+    )
+    max_attempts: int = Field(3, ge=1, le=100, description="Lost attempts after which a task fails as lost.")
+    start_deadline_seconds: float = Field(600, gt=0, description="Time for an attempt to begin.")
+    grace_seconds: float = Field(10, ge=0, le=3600, description="Time between TERM and KILL for an attempt.")
+    result_max_bytes: int = Field(
+        DEFAULT_RESULT_MAX_BYTES, ge=1, le=256 * 1024 * 1024, description="Largest result, as JSON text in UTF-8."
+    )
+
+    # The queue and what is kept.
+    queue_max_length: int = Field(10_000, ge=1, description="Tasks that may wait; more are answered with 429.")
+    queue_max_bytes: int = Field(256 * 1024 * 1024, ge=1, description="Bytes of input that may wait.")
+    retention_seconds: float = Field(7 * 24 * 3600, gt=0, description="Time that ended tasks are kept.")
+    retention_max_count: int = Field(100_000, ge=0, description="Ended tasks that are kept.")
+    retention_max_bytes: int = Field(512 * 1024 * 1024, ge=0, description="Bytes of results that are kept.")
+
+    # Callbacks.
+    signing_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Keys that sign callbacks (whsec_...), separated by spaces or commas; several while they rotate.",
+    )
+    signing_keys_file: Path | None = Field(None, description="File with the signing keys, one a line.")
+    callback_allow_loopback: bool | None = Field(
+        None, description="Whether callbacks may go to loopback addresses; only in embedded mode by default."
+    )
+
+    @field_validator("cors_origins", "task_modules", "signing_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            tuple(re.split(r"[,\s]+", value.strip(", \n\t")))
+            if isinstance(value, str) and value.strip()
+            else value or ()
+        )
+
+    @field_validator("type_concurrency", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in re.split(r"[,\s]+", value) if pair]
+        return {name: number for name, _, number in pairs}
+
+    @field_validator("bind")
+    @classmethod
+    def _bind_has_a_port(cls, value: str) -> str:
+        split_bind(value)
+        return value
+
+    @field_validator("instance")
+    @classmethod
+    def _instance_is_a_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", value):
+            raise ValueError("a name of 1 to 63 letters, digits, '-', '_' and '.' is wanted")
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _root_path_is_a_path(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
+            raise ValueError("a path that begins with '/' and does not end with it is wanted, e.g. /tasks")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        if self.signing_keys and self.signing_keys_file:
+            raise ValueError("signing_keys and signing_keys_file are both set; set one of them")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the service brings a Valkey of its own."""
+        return self.redis_url is None
+
+    @property
+    def loopback_callbacks_allowed(self) -> bool:
+        """Whether a callback may go to this very machine: by default only where nothing else is around."""
+        return self.embedded if self.callback_allow_loopback is None else self.callback_allow_loopback
+
+
+def split_bind(bind: str) -> tuple[str, int]:
+    """Return host and port of `host:port` or `[IPv6]:port`.
+
+    Raises:
+        ValueError: if the text has another form.
+    """
+    host, colon, port = bind.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    if not colon or not host or not port.isdecimal() or int(port) > MAX_PORT or (":" in host and "[" not in bind):
+        raise ValueError("host:port is wanted, e.g. 127.0.0.1:8000 or [::1]:8000")
+    return host, int(port)
+
+
+def read_settings(**options: object) -> Settings:
+    """Read the environment, with `options` (values from the command line) before it.
+
+    Raises:
+        SettingsError: if a value is not allowed.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(fault, given) for fault in error.errors())) from None
+
+
+def _explain(fault: object, given: dict[str, object]) -> str:
+    location: tuple[str, ...] = tuple(str(part) for part in fault["loc"])  # type: ignore[index]
+    message = str(fault["msg"]).removeprefix("Value error, ")  # type: ignore[index]
+    if not location:
+        return message
+    name = location[0]
+    variable = ENV_PREFIX + name.upper()
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return f"{variable} is no setting of Taskpost"
+    secret = name in {"redis_url", "signing_keys"}
+    value = "(not shown)" if secret else repr(given.get(name, os.environ.get(variable)))
+    return f"{variable} is {value}: {message}. {field.description}"

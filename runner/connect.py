@@ -1,0 +1,127 @@
+"""Connections to Redis, for the runner and for the service: one place for time-outs, TLS, ACL user and Sentinel.
+
+Addresses: `redis://[user:password@]host:port/db`, `rediss://` for TLS (`?ssl_ca_certs=FILE` for a CA of one's own),
+`unix:///path.sock?db=n`, and `redis+sentinel://[user:password@]host:port[,host:port...]/service-name[/db]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+DEFAULT_PORT: Final = 6379
+DEFAULT_SENTINEL_PORT: Final = 26379
+CONNECT_TIMEOUT_SECONDS: Final = 1.0
+COMMAND_TIMEOUT_SECONDS: Final = 1.5
+HEALTH_CHECK_INTERVAL_SECONDS: Final = 15
+SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel")
+
+
+class RedisUrlError(ValueError):
+    """The address of Redis cannot be used; the message says why, without the password."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelAddress:
+    """Where the Sentinels are, and which service of theirs is ours."""
+
+    sentinels: tuple[tuple[str, int], ...]
+    service_name: str
+    database: int
+    username: str | None
+    password: str | None
+
+
+def connect(url: str, **options: Any) -> redis.Redis:  # noqa: ANN401 - passed on to redis-py
+    """Return a client for programs without an event loop. Connects at the first command.
+
+    Raises:
+        RedisUrlError: if the address has a wrong form.
+    """
+    import redis  # noqa: PLC0415 - the runner imports it once, and only where it is needed
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
+    if _scheme(url) != "redis+sentinel":
+        return redis.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **options)
+    from redis.sentinel import Sentinel  # noqa: PLC0415
+
+    address, shared = parse_sentinel(url), _options(url, Retry(NoBackoff(), 0))
+    sentinel: Any = Sentinel(list(address.sentinels), sentinel_kwargs=shared)  # type: ignore[no-untyped-call]
+    client: redis.Redis = sentinel.master_for(address.service_name, **_login(address), **shared, **options)
+    return client
+
+
+def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:  # noqa: ANN401 - passed on to redis-py
+    """Return a client for asyncio. Connects at the first command.
+
+    Raises:
+        RedisUrlError: if the address has a wrong form.
+    """
+    import redis.asyncio  # noqa: PLC0415
+    from redis.asyncio.retry import Retry  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+
+    if _scheme(url) != "redis+sentinel":
+        return redis.asyncio.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **options)
+    from redis.asyncio.sentinel import Sentinel  # noqa: PLC0415
+
+    address, shared = parse_sentinel(url), _options(url, Retry(NoBackoff(), 0))
+    sentinel: Any = Sentinel(list(address.sentinels), sentinel_kwargs=shared)  # type: ignore[no-untyped-call]
+    client: redis.asyncio.Redis = sentinel.master_for(address.service_name, **_login(address), **shared, **options)
+    return client
+
+
+def parse_sentinel(url: str) -> SentinelAddress:
+    """Read a `redis+sentinel://` address.
+
+    Raises:
+        RedisUrlError: if it names no Sentinel or no service.
+    """
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = login.partition(":")
+    service_name, _, database = parts.path.strip("/").partition("/")
+    if not hosts or not service_name:
+        raise RedisUrlError("a Sentinel address has the form redis+sentinel://host:port,host:port/service-name")
+    try:
+        return SentinelAddress(
+            sentinels=tuple(_host_and_port(host) for host in hosts.split(",")),
+            service_name=service_name,
+            database=int(database or 0),
+            username=unquote(username) or None,
+            password=unquote(password) or None,
+        )
+    except ValueError as error:
+        raise RedisUrlError(f"a Sentinel address has numbers for ports and database: {error}") from None
+
+
+def _scheme(url: str) -> str:
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise RedisUrlError(f"the scheme {scheme!r} is not one of {', '.join(SCHEMES)}")
+    return scheme
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.partition(":")
+    return host, int(port or DEFAULT_SENTINEL_PORT)
+
+
+def _login(address: SentinelAddress) -> dict[str, Any]:
+    return {"db": address.database, "username": address.username, "password": address.password}
+
+
+def _options(url: str, retry: object) -> dict[str, Any]:
+    """A dead connection is noticed, and nothing is tried twice behind the caller's back: a submit is not idempotent."""
+    return {
+        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "socket_timeout": COMMAND_TIMEOUT_SECONDS,
+        "health_check_interval": HEALTH_CHECK_INTERVAL_SECONDS,
+        "retry": retry,
+    } | ({} if _scheme(url) == "unix" else {"socket_keepalive": True})

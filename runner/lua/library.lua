@@ -1,0 +1,141 @@
+-- Put before every verb: the one home of the key names, of the moves between states, and of what an end means.
+-- KEYS[1] is the instance's prefix, a hash tag, so that every key of an instance lies in one slot.
+-- Payloads (input, body) are opaque here. Times are milliseconds of Redis TIME.
+
+local function key(...)
+  return KEYS[1] .. table.concat({ ... }, ':')
+end
+
+local RECORD_VERSION = 1
+
+-- The same table as `MOVES` in runner/contract.py; a test walks both.
+local MOVES = {
+  queued = { starting = true, failed = true, cancelled = true },
+  starting = { running = true, queued = true, failed = true, cancelled = true },
+  running = { done = true, failed = true, cancelled = true, queued = true, starting = true },
+  done = {},
+  failed = {},
+  cancelled = {},
+}
+
+local function now_milliseconds()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function integer(number)
+  return string.format('%d', number)
+end
+
+local function task_types()
+  return redis.call('SMEMBERS', key('types'))
+end
+
+-- Sets of a queue order their members as text: a priority from 000 (most urgent) to 200, then the id, which rises.
+local function queue_member(priority, task_id)
+  return string.format('%03d', 100 - tonumber(priority or 0)) .. task_id
+end
+
+local function queue_position(client, priority, task_id)
+  local before = '(' .. queue_member(priority, task_id)
+  local position = 1
+  for _, task_type in ipairs(task_types()) do
+    position = position + redis.call('ZLEXCOUNT', key('queue', client, task_type), '-', before)
+  end
+  return position
+end
+
+local function announce(task_id, what)
+  redis.call('PUBLISH', key('changes'), task_id .. ' ' .. what)
+end
+
+-- The one place where a state changes, is indexed and is announced.
+local function move(task_id, task_type, from, to)
+  if not MOVES[from] or not MOVES[from][to] then
+    return false
+  end
+  redis.call('ZREM', key('index', from, task_type), task_id)
+  redis.call('ZADD', key('index', to, task_type), 0, task_id)
+  redis.call('HSET', key('task', task_id), 'state', to)
+  announce(task_id, to)
+  return true
+end
+
+local function enqueue(client, task_type, priority, task_id, input_bytes)
+  redis.call('ZADD', key('queue', client, task_type), 0, queue_member(priority, task_id))
+  redis.call('HINCRBY', key('totals'), 'queued_bytes', input_bytes)
+end
+
+local function dequeue(client, task_type, priority, task_id)
+  redis.call('ZREM', key('queue', client, task_type), queue_member(priority, task_id))
+  redis.call('HINCRBY', key('totals'), 'queued_bytes', -redis.call('STRLEN', key('input', task_id)))
+end
+
+local function free_slot(task_id, task_type, attempt)
+  local freed = redis.call('ZREM', key('slots', task_type), task_id .. ':' .. attempt)
+  if freed == 1 then
+    announce(task_id, 'released')
+  end
+  return freed
+end
+
+local function slots_used()
+  local used = 0
+  for _, task_type in ipairs(task_types()) do
+    used = used + redis.call('ZCARD', key('slots', task_type))
+  end
+  return used
+end
+
+-- Ends a task. What is recorded of its outcome, its body and its due delivery is recorded in this one step.
+-- outcome: { state, error_code, error_message, body, finished, delivery_due, delivery_token }
+local function conclude(task_id, outcome)
+  local record = key('task', task_id)
+  local fields = redis.call('HMGET', record, 'type', 'state', 'client', 'priority', 'result_url')
+  local task_type, from, result_url = fields[1], fields[2], fields[5]
+  if not move(task_id, task_type, from, outcome.state) then
+    return false
+  end
+  if from == 'queued' then
+    dequeue(fields[3], task_type, fields[4], task_id)
+  end
+  redis.call('HSET', record, 'finished', outcome.finished)
+  redis.call('HDEL', record, 'waiting_code', 'waiting_message')
+  if outcome.state == 'done' then
+    redis.call('HSET', record, 'percent', 1000)
+  end
+  if outcome.error_code ~= '' then
+    redis.call('HSET', record, 'error_code', outcome.error_code, 'error_message', outcome.error_message)
+  end
+  redis.call('DEL', key('input', task_id))
+  redis.call('SET', key('body', task_id), outcome.body)
+  redis.call('HINCRBY', key('totals'), 'body_bytes', #outcome.body)
+  redis.call('RPUSH', key('ended'), task_id)
+  if result_url then
+    redis.call('ZADD', key('deliveries'), outcome.delivery_due, task_id)
+    redis.call('HSET', record, 'delivery', outcome.delivery_token == '' and 'pending' or 'sending')
+    if outcome.delivery_token ~= '' then
+      redis.call('HSET', record, 'delivery_token', outcome.delivery_token)
+    end
+    announce(task_id, 'deliver')
+  end
+  return true
+end
+
+-- All that is shown of one task: its id, its record as a flat list, its place in the queue, its next delivery try.
+local function view(task_id)
+  local record = redis.call('HGETALL', key('task', task_id))
+  local named = {}
+  for index = 1, #record, 2 do
+    named[record[index]] = record[index + 1]
+  end
+  local position = false
+  if named.state == 'queued' then
+    position = queue_position(named.client, named.priority, task_id)
+  end
+  local due = false
+  if named.delivery == 'pending' then
+    due = redis.call('ZSCORE', key('deliveries'), task_id)
+  end
+  return { task_id, record, position, due }
+end
