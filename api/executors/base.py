@@ -25,7 +25,14 @@ class AttemptSpec:
 
 
 class Executor(Protocol):
-    """Runs attempts, each at most once. What it sees is told by `list` and `watch`; what that means, `core.settle` says."""
+    """Runs attempts, each at most once.
+
+    What it sees, `list` and `watch` tell; what that means, `core.settle` says.
+
+    `ends_with_service` says that its attempts cannot outlive the service, so that a service that stops ends them first.
+    """
+
+    ends_with_service: bool
 
     async def open(self) -> None:
         """Find the attempts that an earlier service started and left; from now on `list` and `watch` tell of them."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
 from api.core.task import TaskSummary, task_from_record
+from api.queue.errors import translated
 from api.queue.shapes import Accepted, Claim, Counts, DueDelivery, Page, Refused, Slot, SlotUse, StoredBody
 from runner import scripts
 from runner.contract import State, key_prefix
@@ -30,7 +31,7 @@ SWEEP_STEP: Final = 100
 
 
 class Queue:
-    """All that the service does in Redis, for one instance. Every method raises `redis.RedisError` if Redis fails."""
+    """All that the service does in Redis, for one instance. Every method raises `QueueUnavailable` if Redis fails."""
 
     def __init__(self, client: Redis, instance: str, *, client_name: str = DEFAULT_CLIENT) -> None:
         self._redis = client
@@ -42,12 +43,18 @@ class Queue:
         }
 
     async def _call(self, verb: str, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - a reply of Redis
-        return await self._scripts[verb](keys=[self._prefix], args=arguments)
+        with translated():
+            return await self._scripts[verb](keys=[self._prefix], args=arguments)
 
     async def now_ms(self) -> int:
         """Return Unix time in milliseconds by the clock of Redis, the one that all times of tasks are of."""
-        seconds, microseconds = await self._redis.time()
+        with translated():
+            seconds, microseconds = await self._redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def probe(self) -> None:
+        """Write something, to see whether Redis takes it."""
+        await self._call("probe")
 
     async def submit(self, submission: Submission, limits: QueueLimits) -> Accepted | Refused:
         """Put a task in the queue."""

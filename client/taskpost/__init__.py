@@ -1,1 +1,45 @@
-"""Taskpost for Python programs: submit tasks, follow them, and verify the callbacks."""
+"""Taskpost for Python programs: submit tasks, follow them, and verify the callbacks.
+
+from taskpost import Client
+
+with Client() as client:
+    task = client.submit("fibonacci", {"n": 1000}).task
+    client.wait(task.task_id)
+    print(client.result(task.task_id).result)
+"""
+
+from taskpost.client import Client
+from taskpost.errors import (
+    ApiError,
+    Conflict,
+    FieldError,
+    InvalidTask,
+    InvalidUrl,
+    NotFound,
+    TaskpostError,
+    UnexpectedAnswer,
+    Unreachable,
+    WaitTimeout,
+)
+from taskpost.models import Delivery, Reason, Result, Submitted, Task, TaskSummary, TaskType
+
+__all__ = [
+    "ApiError",
+    "Client",
+    "Conflict",
+    "Delivery",
+    "FieldError",
+    "InvalidTask",
+    "InvalidUrl",
+    "NotFound",
+    "Reason",
+    "Result",
+    "Submitted",
+    "Task",
+    "TaskSummary",
+    "TaskType",
+    "TaskpostError",
+    "UnexpectedAnswer",
+    "Unreachable",
+    "WaitTimeout",
+]

@@ -17,4 +17,4 @@ for _, task_id in ipairs(redis.call('ZRANGEBYSCORE', key('deliveries'), '-inf', 
   end
 end
 local nearest = redis.call('ZRANGE', key('deliveries'), 0, 0, 'WITHSCORES')
-return { nearest[2] and integer(math.max(0, tonumber(nearest[2]) - now)), rows }
+return { nearest[2] and integer(math.max(0, tonumber(nearest[2]) - now)) or false, rows }

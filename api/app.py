@@ -1,0 +1,208 @@
+"""The composition root: makes the parts of the service from its settings, and runs them together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from api.controller.controller import Controller, ControllerConfig
+from api.core.settle import Limits
+from api.core.task_types import TaskTypeDefinition
+from api.embedded.directory import DataDirectory
+from api.embedded.valkey import embedded_valkey
+from api.executors.local import LocalExecutor
+from api.queue.changes import changes
+from api.queue.errors import QueueUnavailable
+from api.queue.queue import Queue
+from api.queue.server import check_server
+from api.queue.shapes import QueueLimits, Retention
+from api.settings import SettingsError
+from api.web.application import create_app
+from api.web.services import Services, WebSettings
+from runner.connect import RedisUrlError, connect_async
+from runner.contract import Env
+from runner.delivery.guard import Policy
+from runner.delivery.post import Sender
+from runner.delivery.sign import KeyInvalid, parse_keys
+from runner.tasks.registry import TaskModuleError, load_all
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from fastapi import FastAPI
+    from redis.asyncio import Redis
+
+    from api.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+CHECK_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that runs. `fault` ends with the error that makes it impossible to go on, if there is one."""
+
+    application: FastAPI
+    fault: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def running_service(settings: Settings) -> AsyncIterator[Service]:
+    """Run all but the HTTP server; on leaving, end the attempts and stop the embedded Valkey.
+
+    Raises:
+        SettingsError: if settings are wrong together.
+        DirectoryInUse: if another service has the data directory.
+        ValkeyError: if the embedded Valkey cannot be started.
+    """
+    if settings.executor == "kubernetes":
+        raise SettingsError("TASKPOST_EXECUTOR is 'kubernetes': this version runs attempts as subprocesses (local)")
+    definitions = _definitions(settings)
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(DataDirectory(settings.data_dir))
+        if settings.redis_url is None:
+            redis_url = await stack.enter_async_context(embedded_valkey(directory))
+        else:
+            redis_url = settings.redis_url.get_secret_value()
+        keys_file = _signing_keys_file(settings, directory)
+        client = _connect(redis_url)
+        stack.push_async_callback(client.aclose)
+        sender = await stack.enter_async_context(_sender(settings, keys_file))
+        queue = Queue(client, settings.instance)
+        controller = Controller(
+            queue,
+            LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds),
+            sender,
+            lambda: changes(client, settings.instance),
+            _controller_config(settings, definitions, _runner_environment(settings, redis_url, keys_file)),
+        )
+        checked, stop = asyncio.Event(), asyncio.Event()
+        running = asyncio.create_task(_run(controller, client, checked, stop))
+        stack.push_async_callback(_finish, running, stop)
+        services = Services(
+            queue=queue,
+            types=definitions,
+            settings=_web_settings(settings),
+            ready=lambda: _why_not_ready(queue, checked),
+        )
+        yield Service(create_app(services), running)
+
+
+async def _run(controller: Controller, client: Redis, checked: asyncio.Event, stop: asyncio.Event) -> None:
+    """Run the controller, once Redis is there and is one to rely on."""
+    while not stop.is_set():
+        try:
+            await check_server(client)
+        except QueueUnavailable as fault:
+            logger.warning("service_waits_for_redis", extra={"reason": fault.reason})
+            await asyncio.sleep(CHECK_PAUSE_SECONDS)
+        else:
+            checked.set()
+            await controller.run(stop)
+            return
+
+
+async def _finish(running: asyncio.Task[None], stop: asyncio.Event) -> None:
+    stop.set()
+    await asyncio.wait([running])
+
+
+async def _why_not_ready(queue: Queue, checked: asyncio.Event) -> str | None:
+    try:
+        await queue.probe()
+    except QueueUnavailable as fault:
+        return fault.reason
+    return None if checked.is_set() else "Redis has not been checked yet"
+
+
+def _connect(redis_url: str) -> Redis:
+    try:
+        return connect_async(redis_url)
+    except (RedisUrlError, ValueError) as error:
+        raise SettingsError(f"{Env.REDIS_URL} cannot be used: {error}") from None
+
+
+def _definitions(settings: Settings) -> dict[str, TaskTypeDefinition]:
+    try:
+        task_types = load_all(settings.task_modules)
+    except TaskModuleError as error:
+        raise SettingsError(f"{Env.TASK_MODULES}: {error}") from None
+    unknown = sorted(settings.type_concurrency.keys() - task_types.keys())
+    if unknown:
+        known = ", ".join(sorted(task_types))
+        raise SettingsError(f"TASKPOST_TYPE_CONCURRENCY names {', '.join(unknown)}; the task types here are {known}")
+    return {
+        name: TaskTypeDefinition(
+            name=name,
+            description=task_type.description,
+            input_schema=task_type.input_schema,
+            example=task_type.example,
+            concurrency=settings.type_concurrency.get(name),
+            max_timeout_seconds=task_type.max_timeout_seconds,
+            default_timeout_seconds=task_type.default_timeout_seconds,
+        )
+        for name, task_type in sorted(task_types.items())
+    }
+
+
+def _signing_keys_file(settings: Settings, directory: DataDirectory) -> Path | None:
+    """An embedded service signs too, with a key of its own; elsewhere keys are the operator's business."""
+    if settings.signing_keys or settings.signing_keys_file or not settings.embedded:
+        return settings.signing_keys_file
+    return directory.signing_keys_file()
+
+
+def _sender(settings: Settings, keys_file: Path | None) -> Sender:
+    try:
+        texts = keys_file.read_text(encoding="utf-8").split() if keys_file else _keys(settings)
+        keys = parse_keys(texts)
+    except OSError as error:
+        raise SettingsError(f"{Env.SIGNING_KEYS_FILE} cannot be read: {error}") from None
+    except KeyInvalid as error:
+        raise SettingsError(f"{Env.SIGNING_KEYS_FILE if keys_file else Env.SIGNING_KEYS}: {error}") from None
+    return Sender(keys, Policy(allow_loopback=settings.loopback_callbacks_allowed))
+
+
+def _keys(settings: Settings) -> list[str]:
+    return [key.get_secret_value() for key in settings.signing_keys]
+
+
+def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | None) -> dict[str, str]:
+    environment = {
+        Env.REDIS_URL: redis_url,
+        Env.INSTANCE: settings.instance,
+        Env.TASK_MODULES: " ".join(settings.task_modules),
+        Env.RESULT_MAX_BYTES: str(settings.result_max_bytes),
+        Env.CALLBACK_ALLOW_LOOPBACK: "true" if settings.loopback_callbacks_allowed else "false",
+    }
+    if keys_file is not None:
+        return environment | {Env.SIGNING_KEYS_FILE: str(keys_file.resolve())}
+    return environment | {Env.SIGNING_KEYS: " ".join(_keys(settings))}
+
+
+def _controller_config(
+    settings: Settings, definitions: Mapping[str, TaskTypeDefinition], environment: Mapping[str, str]
+) -> ControllerConfig:
+    return ControllerConfig(
+        concurrency=settings.concurrency,
+        type_limits={name: definition.concurrency for name, definition in definitions.items()},
+        environment=environment,
+        limits=Limits(settings.max_attempts, settings.start_deadline_seconds),
+        retention=Retention(settings.retention_seconds, settings.retention_max_count, settings.retention_max_bytes),
+        grace_seconds=settings.grace_seconds,
+    )
+
+
+def _web_settings(settings: Settings) -> WebSettings:
+    return WebSettings(
+        queue_limits=QueueLimits(settings.queue_max_length, settings.queue_max_bytes),
+        concurrency=settings.concurrency,
+        root_path=settings.root_path,
+        cors_origins=settings.cors_origins,
+        loopback_callbacks_allowed=settings.loopback_callbacks_allowed,
+    )

@@ -1,0 +1,138 @@
+"""`taskpost serve`: run the service until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+import uvicorn
+
+from api.app import running_service
+from api.embedded.errors import EmbeddedError
+from api.logs import set_up_logs
+from api.queue.errors import QueueUnusable
+from api.settings import ENV_PREFIX, Settings, SettingsError, read_settings, split_bind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+GRACEFUL_SHUTDOWN_SECONDS: Final = 5
+BACKLOG: Final = 2048
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+class CannotListen(Exception):  # noqa: N818 - reads as what it says
+    """The address cannot be listened on; the message says why and what to do."""
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that leaves the signals to us: attempts and Valkey are to end after it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def settings_options(command: Command) -> Command:
+    """Give a command an option for each setting, under the setting's own name."""
+    for name, field in reversed(Settings.model_fields.items()):
+        flag = "--" + name.replace("_", "-")
+        text = f"{field.description} [{ENV_PREFIX}{name.upper()}]"
+        command = click.option(flag, name, metavar="VALUE", help=text)(command)
+    return command
+
+
+@click.command()
+@settings_options
+def serve(**options: str | None) -> None:
+    """Run the service. With nothing configured it brings its own Valkey and listens on 127.0.0.1:8000."""
+    try:
+        settings = read_settings(**options)
+        set_up_logs(settings.log_level, settings.log_format)
+        asyncio.run(run(settings, lambda url: _say_where(settings, url)))
+    except SettingsError as error:
+        _end(EXIT_USAGE, str(error))
+    except (CannotListen, EmbeddedError, QueueUnusable) as error:
+        _end(EXIT_FAILED, str(error))
+
+
+async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
+    """Run the service until SIGTERM or SIGINT; `on_listening` is told its URL as soon as it can be called.
+
+    Raises:
+        CannotListen: if the address is taken or not ours.
+        SettingsError, EmbeddedError, QueueUnusable: see `running_service`.
+    """
+    with listening_socket(settings.bind) as bound:
+        async with running_service(settings) as service:
+            server = Server(
+                uvicorn.Config(
+                    service.application,
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+                )
+            )
+            service.fault.add_done_callback(lambda _: _stop(server))
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, _stop, server)
+            on_listening(_url(bound))
+            await server.serve(sockets=[bound])
+            if service.fault.done():
+                service.fault.result()
+
+
+def listening_socket(bind: str) -> socket.socket:
+    """Return a socket that listens on `host:port`, so that a call made from now on is answered.
+
+    Raises:
+        CannotListen: if the address is taken or not ours.
+    """
+    host, port = split_bind(bind)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        what = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise CannotListen(
+            f"Cannot listen on {bind}: {what}. Choose another address with --bind or {ENV_PREFIX}BIND; "
+            "port 0 takes a free one."
+        ) from None
+    return bound
+
+
+def _stop(server: Server) -> None:
+    server.should_exit = True
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _say_where(settings: Settings, url: str) -> None:
+    data = f"in {settings.data_dir} (an embedded Valkey)" if settings.embedded else "in the Redis of TASKPOST_REDIS_URL"
+    allowed = "allowed" if settings.loopback_callbacks_allowed else "not allowed"
+    click.echo(f"Taskpost listens on {url}, with its documentation at {url}/docs")
+    click.echo(f"Its data is {data}")
+    click.echo(f"Callbacks to loopback addresses (127.0.0.0/8, ::1) are {allowed}")
+
+
+def _end(exit_code: int, message: str) -> None:
+    click.echo(message, err=True)
+    sys.exit(exit_code)

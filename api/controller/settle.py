@@ -1,0 +1,108 @@
+"""Sees attempts end, and applies what `api.core.settle` says that means."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from api.controller.supervise import wait_at_most
+from api.core.observation import Observation, Phase, StopReason
+from api.core.settle import Fail, Release, Requeue, Stop, Wait, settle
+from api.queue.conclude import conclude
+from api.queue.shapes import Slot
+from runner.contract import State
+
+if TYPE_CHECKING:
+    from api.controller.dispatch import Dispatcher
+    from api.core.settle import Decision, Limits
+    from api.core.task import Task
+    from api.executors.base import Executor
+    from api.queue.queue import Queue
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_SECONDS: Final = 5.0
+SHORTEST_WAIT_SECONDS: Final = 0.02
+
+
+class Settler:
+    """Settles the attempts that hold a slot, as each ends (`watch`) and all of them time and again (`sweep`)."""
+
+    def __init__(self, queue: Queue, executor: Executor, dispatcher: Dispatcher, limits: Limits) -> None:
+        self._queue = queue
+        self._executor = executor
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self.settled = asyncio.Event()
+        """Set each time an attempt is settled and forgotten."""
+
+    async def watch(self) -> None:
+        """Settle attempts as they end, for ever."""
+        async for observation in self._executor.watch():
+            task = await self._read(observation)
+            if task is None:
+                await self._executor.forget(observation.attempt_id)
+            else:
+                await self._settle(Slot(observation.attempt_id, task.task_type), observation, task)
+
+    async def sweep(self, wake: asyncio.Event) -> None:
+        """Settle every attempt: at once, when woken, when a deadline passes, and every few seconds, for ever."""
+        while True:
+            await wait_at_most(wake, await self.settle_all())
+
+    async def settle_all(self) -> float:
+        """Settle every attempt that holds a slot, end those that hold none; return the seconds until it is due again."""
+        async with self._dispatcher.claiming:
+            slots = await self._queue.slots()
+            observations = {seen.attempt_id: seen for seen in await self._executor.list()}
+            starting = set(self._dispatcher.starting)
+        wait_seconds = LONGEST_WAIT_SECONDS
+        for slot in slots:
+            observation = observations.pop(slot.attempt_id, None)
+            if slot.attempt_id not in starting:
+                seen = observation or Observation(slot.attempt_id, Phase.GONE)
+                wait_seconds = min(wait_seconds, await self._settle(slot, seen, await self._read(seen)))
+        for observation in observations.values():
+            if observation.attempt_id not in starting:
+                await self._end_without_slot(observation)
+        return wait_seconds
+
+    async def _read(self, observation: Observation) -> Task | None:
+        found = await self._queue.read(observation.attempt_id.task_id)
+        return None if found is None else found[0]
+
+    async def _settle(self, slot: Slot, observation: Observation, task: Task | None) -> float:
+        now_ms = await self._queue.now_ms()
+        decision = settle(task, observation, now_ms, self._limits)
+        if isinstance(decision, Wait):
+            if decision.until_ms is None:
+                return LONGEST_WAIT_SECONDS
+            return max((decision.until_ms - now_ms) / 1000, SHORTEST_WAIT_SECONDS)
+        names = {"task_id": slot.attempt_id.task_id, "attempt": slot.attempt_id.attempt, "task_type": slot.task_type}
+        if isinstance(decision, Stop):
+            logger.info("attempt_stopping", extra=names | {"reason": decision.reason.value})
+            await self._executor.stop(slot.attempt_id, decision.reason)
+        else:
+            await self._apply_end(slot, task, decision)
+            logger.info("attempt_settled", extra=names | {"decision": type(decision).__name__.lower()})
+        return LONGEST_WAIT_SECONDS
+
+    async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> None:
+        match decision:
+            case Requeue(reason, counts_as_loss):
+                await self._queue.requeue(slot.attempt_id, reason, counts_as_loss=counts_as_loss)
+            case Fail(reason) if task is not None:
+                if not await conclude(self._queue, task, State.FAILED, reason):
+                    return  # It has just begun or ended: the next look settles what it is now.
+            case _:
+                assert isinstance(decision, Release)  # noqa: S101 - the type checker's proof that no case is missing
+        await self._queue.release(slot)
+        await self._executor.forget(slot.attempt_id)
+        self.settled.set()
+
+    async def _end_without_slot(self, observation: Observation) -> None:
+        if observation.phase is Phase.ALIVE:
+            await self._executor.stop(observation.attempt_id, StopReason.OBSOLETE)
+        else:
+            await self._executor.forget(observation.attempt_id)

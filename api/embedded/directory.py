@@ -1,0 +1,138 @@
+"""The data directory: one service's own, locked while it runs, closed to other users."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import os
+import secrets
+import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from api.embedded import lock
+from api.embedded.errors import DirectoryError, DirectoryInUseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+SOCKET_PATH_MAX_BYTES: Final = 100
+"""The kernel's own bound is 104 (macOS) or 108 (Linux), with the zero at the end."""
+KEY_BYTES: Final = 32
+REMEDY: Final = "Name another directory by TASKPOST_DATA_DIR or --data-dir."
+
+
+class DataDirectory:
+    """A context manager: the directory is made and locked on entering, and let go on leaving.
+
+    Raises (on entering):
+        DirectoryInUseError: if another service has it.
+        DirectoryError: if it cannot be made or written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().resolve()
+        self.valkey = self.path / "valkey"
+        self.attempts = self.path / "attempts"
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        try:
+            with _explained(self.path):
+                self._enter()
+        except DirectoryError:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def _enter(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock_path = self.path / "service.lock"
+        self._descriptor = lock.open_lock(lock_path)
+        if not lock.try_lock(self._descriptor):
+            pid = lock_path.read_text(encoding="ascii", errors="replace") or "unknown"
+            raise DirectoryInUseError(
+                f"{self.path} is in use by another Taskpost (pid {pid}). Stop that one first, or: {REMEDY}"
+            )
+        lock.write(self._descriptor, str(os.getpid()))
+        for directory in (self.valkey, self.attempts):
+            directory.mkdir(mode=0o700, exist_ok=True)
+
+    def _leave(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def signing_keys_file(self) -> Path:
+        """Return the file of the key that signs callbacks. The key is made once, and is this directory's from then on.
+
+        Raises:
+            DirectoryError: if it cannot be written.
+        """
+        path = self.path / "signing-keys"
+        if not path.exists():
+            with _explained(self.path):
+                _write_key(path)
+        return path
+
+    def socket_path(self) -> Path:
+        """Return where Valkey listens: in the directory, or under that of temporary files where its path is too long.
+
+        Raises:
+            DirectoryError: if the place under the temporary files is somebody else's, or its path is too long too.
+        """
+        path = self.valkey / "valkey.sock"
+        if _fits(path):
+            return path
+        name = f"taskpost-{os.getuid()}-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}"
+        bases = (tempfile.gettempdir(), "/tmp")  # noqa: S108 - what is made there is made safe
+        path = next(path for base in bases if _fits(path := Path(base, name, "valkey.sock")))
+        _make_private(path.parent)
+        return path
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename or path}"
+        raise DirectoryError(f"{path} cannot be the data directory ({reason}). {REMEDY}") from error
+
+
+def _write_key(path: Path) -> None:
+    """Write a new key, all of it or nothing."""
+    unfinished = path.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(f"whsec_{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)
+
+
+def _fits(path: Path) -> bool:
+    return len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES
+
+
+def _make_private(directory: Path) -> None:
+    """Make a directory where anybody can make one, and see that it is ours alone."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+    except OSError as error:
+        raise DirectoryError(f"{directory} cannot be made: {error.strerror}. {REMEDY}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise DirectoryError(f"{directory} is not a directory of ours alone. Remove it, or: {REMEDY}")

@@ -1,0 +1,35 @@
+"""File locks (flock): they belong to an open file, not to a pid, and end with the last process that has it open."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_lock(path: Path) -> int:
+    """Open a lock's file, made if there is none, readable by its owner alone. No child inherits it by accident."""
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock, or return False if somebody else holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_lock(descriptor: int) -> None:
+    """Take the lock as soon as nobody else holds it."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def write(descriptor: int, text: str) -> None:
+    """Make `text` all that the file says."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)

@@ -1,0 +1,197 @@
+"""The embedded Valkey: taken over or started, started again when it dies, ended with the service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from api.embedded import output
+from api.embedded.binary import find_server
+from api.embedded.environment import base_environment
+from api.embedded.errors import ValkeyError
+from api.embedded.process import Process, Survivor, call_at_end, spawn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from api.embedded.directory import DataDirectory
+
+logger = logging.getLogger(__name__)
+
+ANSWER_SECONDS: Final = 30.0
+"""How long a Valkey may be silent at its start. While it loads its data it says so, for as long as it needs."""
+ADOPT_SECONDS: Final = 10.0
+SILENCE_SECONDS: Final = 2.0
+EXIT_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 0.02
+STABLE_SECONDS: Final = 10.0
+MAX_BACKOFF_SECONDS: Final = 5.0
+
+
+@asynccontextmanager
+async def embedded_valkey(data: DataDirectory) -> AsyncIterator[str]:
+    """Keep a Valkey running on a directory that is entered, and give its address.
+
+    Raises:
+        ValkeyError: if none is found or it does not start.
+    """
+    server = _Server(data, await asyncio.to_thread(find_server))
+    supervisor = None
+    try:
+        await server.start()
+        supervisor = asyncio.create_task(server.supervise())
+        yield server.url
+    finally:
+        if supervisor is not None:
+            supervisor.cancel()
+            await asyncio.wait([supervisor])
+        await server.end()
+
+
+class _Server:
+    def __init__(self, data: DataDirectory, binary: Path) -> None:
+        self._directory = data.valkey
+        self._lock_path = data.valkey / "valkey.lock"
+        self._log = data.valkey / "valkey.log"
+        self._socket = data.socket_path()
+        self._binary = binary
+        self._process: Process | None = None
+        self._over = asyncio.Event()
+        self.url = f"unix://{quote(str(self._socket))}"
+
+    async def start(self) -> None:
+        """Take over the Valkey that an earlier service left, or start one; return when it answers.
+
+        Raises:
+            ValkeyError: if it does not.
+        """
+        try:
+            if not await self._adopt():
+                await self._start()
+        except OSError as error:
+            raise ValkeyError(f"The embedded Valkey ({self._binary}) cannot be started: {error}") from error
+
+    async def _adopt(self) -> bool:
+        survivor = Survivor(self._lock_path)
+        self._take(survivor)
+        if survivor.alive:
+            if await self._answers(ADOPT_SECONDS):
+                logger.info("valkey_adopted", extra={"pid": survivor.identity and survivor.identity.pid})
+                return True
+            if not await self._kill(survivor):
+                raise ValkeyError(
+                    f"A process that cannot be ended holds {self._lock_path}. End the valkey-server (or redis-server) "
+                    f"that runs on {self._directory} by hand."
+                )
+        await self._over.wait()
+        return False
+
+    async def _start(self) -> None:
+        output.trim(self._log)
+        child = spawn(
+            self._lock_path,
+            command(self._binary, self._directory, self._socket),
+            directory=self._directory,
+            environment=base_environment(os.environ),
+            output=self._log,
+        )
+        self._take(child)
+        if not await self._answers(ANSWER_SECONDS):
+            await self._kill(child)
+            raise ValkeyError(
+                f"The embedded Valkey ({self._binary}) does not run on {self._directory}. Its last words, "
+                f"from {self._log}:\n{output.tail(self._log).strip()}\n"
+                "Copy that directory before you mend anything in it; or begin anew in another by TASKPOST_DATA_DIR."
+            )
+        logger.info("valkey_started", extra={"pid": child.pid, "directory": str(self._directory)})
+
+    async def supervise(self) -> None:
+        """Start it again whenever it is over, at once at first, then less and less often."""
+        loop, failures = asyncio.get_running_loop(), 0
+        while True:
+            began = loop.time()
+            await self._over.wait()
+            failures = 0 if loop.time() - began > STABLE_SECONDS else failures
+            logger.warning("valkey_ended", extra={"last_words": output.tail(self._log)[-500:]})
+            if failures:
+                await asyncio.sleep(min(POLL_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
+            failures += 1
+            try:
+                await self.start()
+            except ValkeyError as error:
+                logger.error("valkey_restart_failed", extra={"error": str(error)})  # noqa: TRY400 - it says all
+
+    async def end(self) -> None:
+        """End it, everything written. What does not end in time is killed: it loses nothing that it has answered."""
+        if self._process is None or self._over.is_set():
+            return
+        await self._ask("SHUTDOWN")
+        self._process.signal(signal.SIGTERM)
+        if await self._is_over_within(EXIT_SECONDS) or await self._kill(self._process):
+            logger.info("valkey_stopped")
+        else:
+            logger.error("valkey_not_stopped", extra={"lock": str(self._lock_path)})
+
+    def _take(self, process: Process) -> None:
+        over = asyncio.Event()
+        call_at_end(process, lambda _return_code: over.set())
+        self._process, self._over = process, over
+
+    async def _kill(self, process: Process) -> bool:
+        process.signal(signal.SIGKILL)
+        return await self._is_over_within(EXIT_SECONDS)
+
+    async def _is_over_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
+        return self._over.is_set()
+
+    async def _answers(self, seconds: float) -> bool:
+        """Wait until it answers; False if it is over, or silent for so long."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not self._over.is_set() and loop.time() < until:
+            answer = await self._ask("PING")
+            if answer.startswith("+PONG"):
+                return True
+            if answer.startswith("-LOADING"):
+                until = loop.time() + seconds
+            await asyncio.sleep(POLL_SECONDS)
+        return False
+
+    async def _ask(self, request: str) -> str:
+        """Return the first line of its answer, or nothing without one. A client library would hide that it loads."""
+        with suppress(OSError):  # a TimeoutError is one
+            async with asyncio.timeout(SILENCE_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(self._socket)
+                try:
+                    writer.write(f"{request}\r\n".encode())
+                    return (await reader.readline()).decode()
+                finally:
+                    writer.close()
+        return ""
+
+
+def command(binary: Path, directory: Path, socket: Path) -> list[str]:
+    """Return how a Valkey is started that keeps each answered write and listens to nobody but this user."""
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(directory),
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "aof-load-truncated": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        "loglevel": "notice",
+        "logfile": "",
+    }
+    return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]

@@ -1,0 +1,184 @@
+"""The local executor: an attempt is a process with a session and a directory of its own, and outlives the service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import sys
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from api.core.observation import AttemptId, Observation, Phase, StopReason
+from api.embedded import output
+from api.embedded.environment import base_environment
+from api.embedded.process import Process, Survivor, call_at_end, spawn
+from api.executors.base import AttemptSpec, Executor, StartError
+from api.executors.local.observe import observe_end, parse_attempt_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+# -P: a task's code is never taken from the directory that it happens to run in.
+RUNNER_COMMAND: Final = (sys.executable, "-P", "-m", "runner")
+TRIM_INTERVAL_SECONDS: Final = 10.0
+
+# What is in the directory of an attempt.
+LOCK_NAME: Final = "lock"
+LOG_NAME: Final = "log"
+WORK_NAME: Final = "work"
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """`held` says that something still lives of an attempt that is given up: its directory stays until that is over."""
+
+    process: Process | None
+    observation: Observation
+    held: bool = False
+    kill: asyncio.TimerHandle | None = None
+
+
+class LocalExecutor(Executor):
+    """Runs attempts as processes of this user. `directory` is ours alone, and holds a directory for each attempt."""
+
+    def __init__(self, directory: Path, *, grace_seconds: float, command: Sequence[str] = RUNNER_COMMAND) -> None:
+        self._directory = directory
+        self._grace_seconds = grace_seconds
+        self._command = command
+        self._attempts: dict[AttemptId, _Attempt] = {}
+        self._over: asyncio.Queue[Observation | None] = asyncio.Queue()
+        self._trimming: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Find the attempts that an earlier service left."""
+        for attempt_id, survivor in await asyncio.to_thread(_find, self._directory):
+            self._adopt(attempt_id, survivor)
+        self._trim_logs()
+
+    async def start(self, spec: AttemptSpec) -> None:
+        """Start an attempt in a directory of its own. Does not give way to others: a spawn is over in milliseconds."""
+        if spec.attempt_id in self._attempts:
+            return
+        directory = self._path(spec.attempt_id)
+        try:
+            directory.mkdir(mode=0o700)
+        except OSError as error:
+            raise StartError(f"no directory can be made for the attempt: {error}") from error
+        try:
+            process = self._spawn(spec, directory)
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise StartError(f"the runner cannot be started: {error}") from error
+        self._attempts[spec.attempt_id] = _Attempt(process, Observation(spec.attempt_id, Phase.ALIVE))
+
+    async def stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
+        """Send TERM to the attempt's group, and KILL after the grace period."""
+        attempt = self._attempts.get(attempt_id)
+        if attempt is None or attempt.process is None:
+            return
+        if attempt.observation.phase is not Phase.ALIVE or attempt.observation.stop_asked:
+            return
+        attempt.observation = replace(attempt.observation, stop_asked=reason)
+        attempt.process.signal(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+        attempt.kill = loop.call_later(self._grace_seconds, attempt.process.signal, signal.SIGKILL)
+
+    async def forget(self, attempt_id: AttemptId) -> None:
+        """Drop an attempt that is over, and its directory."""
+        attempt = self._attempts.get(attempt_id)
+        if attempt is None or attempt.observation.phase is Phase.ALIVE:
+            return
+        del self._attempts[attempt_id]
+        if not attempt.held:
+            await asyncio.to_thread(shutil.rmtree, self._path(attempt_id), ignore_errors=True)
+
+    async def list(self) -> Sequence[Observation]:
+        """Return an observation of each attempt that is not forgotten."""
+        return tuple(attempt.observation for attempt in self._attempts.values())
+
+    async def watch(self) -> AsyncIterator[Observation]:
+        """Yield an observation of each attempt that is over, until this is closed. For one reader."""
+        while (observation := await self._over.get()) is not None:
+            yield observation
+
+    async def close(self) -> None:
+        """Stop observing."""
+        for timer in (self._trimming, *(attempt.kill for attempt in self._attempts.values())):
+            if timer is not None:
+                timer.cancel()
+        self._over.put_nowait(None)
+
+    def _path(self, attempt_id: AttemptId) -> Path:
+        return self._directory / str(attempt_id)
+
+    def _spawn(self, spec: AttemptSpec, directory: Path) -> Process:
+        work = directory / WORK_NAME
+        work.mkdir(mode=0o700)
+        process = spawn(
+            directory / LOCK_NAME,
+            self._command,
+            directory=work,
+            # Unbuffered, so that the last words of a program that is killed are in the log.
+            environment={**base_environment(os.environ), "PYTHONUNBUFFERED": "1", **spec.environment},
+            output=directory / LOG_NAME,
+        )
+        try:
+            call_at_end(process, partial(self._ended, spec.attempt_id))
+        except RuntimeError:
+            process.signal(signal.SIGKILL)
+            process.wait()
+            raise
+        return process
+
+    def _adopt(self, attempt_id: AttemptId, survivor: Survivor | None) -> None:
+        attempt = self._attempts[attempt_id] = _Attempt(survivor, Observation(attempt_id, Phase.ALIVE))
+        if survivor is not None and survivor.alive:
+            if survivor.identity is not None:
+                logger.info("attempt_adopted", extra={"attempt": str(attempt_id), "pid": survivor.identity.pid})
+                call_at_end(survivor, partial(self._ended, attempt_id))
+                return
+            # The service died before it wrote the pid: nobody can end this runner. It is void by its attempt's token.
+            attempt.held = True
+            logger.warning("attempt_without_pid", extra={"attempt": str(attempt_id)})
+            call_at_end(survivor, lambda _: shutil.rmtree(self._path(attempt_id), ignore_errors=True))
+        self._ended(attempt_id, None)
+
+    def _ended(self, attempt_id: AttemptId, return_code: int | None) -> None:
+        attempt = self._attempts[attempt_id]
+        if attempt.kill is not None:
+            attempt.kill.cancel()
+        log_tail = output.tail(self._path(attempt_id) / LOG_NAME)
+        attempt.observation = observe_end(attempt.observation, return_code, log_tail)
+        self._over.put_nowait(attempt.observation)
+
+    def _trim_logs(self) -> None:
+        for attempt_id, attempt in self._attempts.items():
+            if attempt.observation.phase is Phase.ALIVE:
+                output.trim(self._path(attempt_id) / LOG_NAME)
+        self._trimming = asyncio.get_running_loop().call_later(TRIM_INTERVAL_SECONDS, self._trim_logs)
+
+
+def _find(directory: Path) -> list[tuple[AttemptId, Survivor | None]]:
+    """Return the attempts that an earlier service left, each with its process if it can be known."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    attempts = ((parse_attempt_id(path.name), path) for path in sorted(directory.iterdir()))
+    return [(attempt_id, _survivor(path)) for attempt_id, path in attempts if attempt_id is not None]
+
+
+def _survivor(directory: Path) -> Survivor | None:
+    """Return the process of an attempt; if it is over, what it left in its group is killed."""
+    try:
+        survivor = Survivor(directory / LOCK_NAME)
+    except OSError as error:
+        logger.warning("attempt_unreadable", extra={"directory": str(directory), "error": str(error)})
+        return None
+    if not survivor.alive:
+        survivor.wait()
+    return survivor

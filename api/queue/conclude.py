@@ -1,0 +1,30 @@
+"""The service ends a task itself: cancelled, or failed with what its attempt's end means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runner.contract import Error, outcome_body
+
+if TYPE_CHECKING:
+    from api.core.task import Reason, Task
+    from api.queue.queue import Queue
+    from runner.contract import State
+
+
+async def conclude(queue: Queue, task: Task, outcome: State, reason: Reason) -> bool:
+    """Build the callback's body and end a task that is still as `task` says; False if it has moved on."""
+    # The clock of Redis may have been set back, and no task ends before it began.
+    finished_ms = max(await queue.now_ms(), task.created_ms, task.started_ms or 0)
+    body = outcome_body(
+        task_id=task.task_id,
+        task_type=task.task_type,
+        status=outcome,
+        result_json="null",
+        error=Error(code=str(reason.code), message=reason.message),
+        attempt=task.attempt,
+        created_ms=task.created_ms,
+        started_ms=task.started_ms,
+        finished_ms=finished_ms,
+    )
+    return await queue.conclude(task, outcome, reason, body, finished_ms)

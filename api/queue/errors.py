@@ -1,0 +1,47 @@
+"""What can go wrong between the service and Redis, in the service's own words."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from redis import exceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RETRY_AFTER_SECONDS: Final = 2
+
+_PASSING_PREFIXES: Final = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "LOADING")
+
+
+class QueueUnavailable(Exception):  # noqa: N818 - a state of things, not a mistake
+    """Redis cannot do its work now, and may be able to later."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_seconds = RETRY_AFTER_SECONDS
+
+
+class QueueUnusable(Exception):  # noqa: N818
+    """This Redis is set up in a way that Taskpost cannot work with; the message says what to change."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn faults of Redis that may pass into `QueueUnavailable`; a fault of ours stays what it is."""
+    try:
+        yield
+    except exceptions.OutOfMemoryError:
+        raise QueueUnavailable("Redis has reached its maxmemory and takes no new tasks") from None
+    except exceptions.ReadOnlyError:
+        raise QueueUnavailable("Redis is read-only: a replica, or a failover is under way") from None
+    except exceptions.AuthenticationError as error:
+        raise QueueUnavailable(f"Redis refuses our login: {error}") from None
+    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+        raise QueueUnavailable(f"Redis does not answer: {error}") from None
+    except exceptions.ResponseError as error:
+        if str(error).startswith(_PASSING_PREFIXES):
+            raise QueueUnavailable(f"Redis cannot write now: {error}") from None
+        raise

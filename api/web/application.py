@@ -1,0 +1,74 @@
+"""The ASGI application, put together."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from starlette.middleware import Middleware
+
+from api.web import cors, problems
+from api.web.head import HeadAsGet, PrefixStripped
+from api.web.openapi import DESCRIPTION, VERSION, Application
+from api.web.routes import documentation, health, tasks, types
+from api.web.submission import Intake
+from runner.delivery.guard import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from fastapi import FastAPI
+
+    from api.web.services import Services, WebSettings
+
+
+def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextManager[None]] = nullcontext) -> FastAPI:
+    """Return the application. `lifespan` is entered before the first request and left after the last.
+
+    Raises:
+        ValueError: if a task type's input schema is no JSON Schema.
+    """
+
+    @asynccontextmanager
+    async def entered(_app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan():
+            yield
+
+    settings = services.settings
+    app = Application(
+        title="Taskpost",
+        version=VERSION,
+        description=DESCRIPTION,
+        # Where the proxy's prefix is not known, the calls are where this document is.
+        servers=[{"url": settings.root_path or "."}],
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        lifespan=entered,
+        middleware=_middleware(settings),
+    )
+    app.state.services = services
+    app.state.intake = Intake(services.types, Policy(allow_loopback=settings.loopback_callbacks_allowed))
+    problems.install(app)
+    for routes in (tasks, types, health, documentation):
+        app.include_router(routes.router)
+    return app
+
+
+def _middleware(settings: WebSettings) -> list[Middleware]:
+    middleware = [Middleware(HeadAsGet)]
+    if settings.cors_origins:
+        middleware.append(
+            Middleware(
+                cors.Cors,
+                allow_origins=settings.cors_origins,
+                allow_methods=cors.METHODS,
+                allow_headers=cors.REQUEST_HEADERS,
+                expose_headers=cors.EXPOSED_HEADERS,
+            )
+        )
+    if settings.root_path:
+        middleware.append(Middleware(PrefixStripped, prefix=settings.root_path))
+    return middleware

@@ -1,0 +1,147 @@
+"""What OpenAPI says of each operation: the arguments of the routes' decorators, kept apart from the code."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeAlias
+
+from fastapi import Path
+from starlette.responses import Response
+
+from api.web import schemas
+from api.web.openapi import answer, example_of, header_parameter, problem_answers, query_parameters, schema_of
+from api.web.problems import Code
+from api.web.request_body import CONTENT_TYPE_RULE
+
+TaskId: TypeAlias = Annotated[str, Path(description="Id of a task.", examples=[schemas.EXAMPLE_ID])]
+
+
+def _operation(
+    summary: str,
+    description: str,
+    responses: dict[int | str, dict[str, Any]],
+    **extra: Any,  # noqa: ANN401 - JSON
+) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "description": description,
+        "responses": responses,
+        "response_class": Response,
+        "openapi_extra": extra,
+    }
+
+
+SUBMIT: Final = _operation(
+    "Submit a task",
+    f"Puts a task in the queue. {CONTENT_TYPE_RULE}\n\nWith an `Idempotency-Key` a repeat is safe for 24 hours: the "
+    "same body (compared as parsed JSON) is answered with the first task as it is now, another body with 409.",
+    {
+        202: answer(
+            "The task is in the queue.",
+            schema_of(schemas.TaskAccepted),
+            "accepted",
+            {
+                "Location": "The task, as a relative reference.",
+                "Idempotent-Replayed": "`true` if an earlier request with this key made the task.",
+            },
+        ),
+        **problem_answers(
+            Code.INVALID_REQUEST,
+            Code.INVALID_JSON,
+            Code.INVALID_IDEMPOTENCY_KEY,
+            Code.IDEMPOTENCY_CONFLICT,
+            Code.TASK_EXPIRED,
+            Code.BODY_TOO_LARGE,
+            Code.UNSUPPORTED_MEDIA_TYPE,
+            Code.QUEUE_FULL,
+            Code.UNAVAILABLE,
+        ),
+    },
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {"schema": schema_of(schemas.TaskSubmission), "examples": example_of("submission")}
+        },
+    },
+    parameters=[
+        header_parameter(
+            "Idempotency-Key",
+            "Makes a repeat of this request safe: 1 to 255 visible ASCII characters.",
+            {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "order-4711",
+        )
+    ],
+)
+LIST: Final = _operation(
+    "List tasks",
+    "Newest first. Follow `Link` to the next page: none is skipped or repeated while tasks arrive.",
+    {
+        200: answer(
+            "A page of tasks.",
+            {"type": "array", "items": schema_of(schemas.TaskSummary)},
+            "list",
+            {"Link": 'The next page (`rel="next"`), if any.', "X-Total-Count": "How many tasks match in all."},
+        ),
+        **problem_answers(Code.INVALID_QUERY, Code.UNAVAILABLE),
+    },
+    parameters=query_parameters(
+        ("status", "States, separated by commas or repeated.", {"type": "string"}, "queued,running"),
+        ("task_type", "Only tasks of this type.", {"type": "string", "minLength": 1}, "fibonacci"),
+        ("limit", "Size of a page.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, 10),
+        ("cursor", "Where the page begins; take it from `Link`.", {"type": "string"}, schemas.EXAMPLE_ID),
+    ),
+)
+READ: Final = _operation(
+    "Read a task",
+    "The task as it is now. While it is queued, `queue_position` and `waiting_reason` say what it waits for.",
+    {
+        200: answer("The task.", schema_of(schemas.Task), "waiting"),
+        **problem_answers(Code.TASK_NOT_FOUND, Code.UNAVAILABLE),
+    },
+)
+CANCEL: Final = _operation(
+    "Cancel a task",
+    "Ends the task wherever it is; its outcome is POSTed like any other. Repeating it changes nothing.",
+    {
+        200: answer("The task is cancelled.", schema_of(schemas.Task), "cancelled"),
+        **problem_answers(Code.TASK_NOT_FOUND, Code.TASK_ENDED, Code.UNAVAILABLE),
+    },
+)
+RESULT: Final = _operation(
+    "Read a task's outcome",
+    "The very bytes of the callback's body, whether or not there is a callback.",
+    {
+        200: answer("The outcome.", schema_of(schemas.Outcome), "outcome"),
+        **problem_answers(Code.TASK_NOT_FOUND, Code.NOT_ENDED, Code.RESULT_GONE, Code.UNAVAILABLE),
+    },
+)
+TASK_TYPES: Final = _operation(
+    "List task types",
+    "The computations that can be asked for, by name.",
+    {
+        200: answer("All task types.", {"type": "array", "items": schema_of(schemas.TaskType)}, "task_types"),
+        **problem_answers(),
+    },
+)
+LIVE: Final = _operation(
+    "Whether the process lives",
+    "Says nothing of Redis: no outage there is mended by a restart here.",
+    {200: answer("It does.", schema_of(schemas.Health), "healthy"), **problem_answers()},
+)
+READY: Final = _operation(
+    "Whether the service can do its work",
+    "For load balancers and readiness probes.",
+    {200: answer("It can.", schema_of(schemas.Health), "healthy"), **problem_answers(Code.NOT_READY)},
+)
+METRICS: Final = _operation(
+    "Metrics for Prometheus",
+    "What the queue holds, in Prometheus' text format.",
+    {
+        200: answer("The metrics.", {"type": "string"}, "metrics", media_type="text/plain"),
+        **problem_answers(Code.UNAVAILABLE),
+    },
+)
+INDEX: Final = _operation(
+    "What is here",
+    "Relative references to the documentation and to the tasks.",
+    {200: answer("The index.", schema_of(schemas.Index), "here"), **problem_answers()},
+)

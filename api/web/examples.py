@@ -1,0 +1,104 @@
+"""Examples for OpenAPI: one task's life."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from api.web.schemas import EXAMPLE_ID
+
+SUBMISSION: Final[dict[str, Any]] = {
+    "result_url": "https://example.com/results",
+    "task_type": "fibonacci",
+    "task_input": {"n": 100},
+}
+TASK: Final[dict[str, Any]] = {
+    "task_id": EXAMPLE_ID,
+    "task_type": "fibonacci",
+    "task_status": "queued",
+    "task_percent_done": 0.0,
+    "queue_position": 1,
+    "priority": 0,
+    "attempt": 0,
+    "created_at": "2025-08-19T09:24:03.415Z",
+    "started_at": None,
+    "finished_at": None,
+    "waiting_reason": None,
+    "error": None,
+    "delivery": {"status": "waiting", "attempts": 0, "next_at": None, "last_error": None},
+    "result_url": "https://example.com/results",
+}
+ACCEPTED: Final = {"task": TASK, "queue_position": 1}
+WAITING: Final = TASK | {
+    "queue_position": 4,
+    "waiting_reason": {"code": "no_free_slot", "message": "All 4 slots are taken; 3 tasks are before this one"},
+}
+CANCELLED: Final = TASK | {
+    "task_status": "cancelled",
+    "queue_position": None,
+    "finished_at": "2025-08-19T09:24:04.020Z",
+    "error": {"code": "cancelled", "message": "The task was cancelled"},
+    "delivery": {"status": "pending", "attempts": 0, "next_at": "2025-08-19T09:24:04.020Z", "last_error": None},
+}
+LIST: Final = [
+    {
+        "task_id": EXAMPLE_ID,
+        "task_type": "fibonacci",
+        "percent_done": 37.5,
+        "task_status": "running",
+        "created_at": "2025-08-19T09:24:03.415Z",
+        "finished_at": None,
+        "queue_position": None,
+    }
+]
+OUTCOME: Final = {
+    "task_id": EXAMPLE_ID,
+    "task_type": "fibonacci",
+    "status": "done",
+    "result": {"n": 100, "digits": 21, "value": "354224848179261915075"},
+    "error": None,
+    "attempt": 1,
+    "created_at": "2025-08-19T09:24:03.415Z",
+    "started_at": "2025-08-19T09:24:03.702Z",
+    "finished_at": "2025-08-19T09:24:03.741Z",
+}
+TASK_TYPES: Final = [
+    {
+        "name": "fibonacci",
+        "description": "The n-th Fibonacci number.",
+        "input_schema": {
+            "type": "object",
+            "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 10_000_000}},
+            "required": ["n"],
+            "additionalProperties": False,
+        },
+        "example": {"n": 100},
+        "concurrency": None,
+        "max_timeout_seconds": 3600.0,
+    }
+]
+METRICS: Final = """\
+# HELP taskpost_tasks Tasks that are kept, by type and state.
+# TYPE taskpost_tasks gauge
+taskpost_tasks{state="queued",task_type="fibonacci"} 3.0
+"""
+HEALTHY: Final = {"status": "ok"}
+HERE: Final = {
+    "name": "Taskpost",
+    "version": "0.1.0",
+    "documentation": "docs",
+    "tasks": "api/tasks",
+}
+
+ALL: Final[dict[str, Any]] = {
+    "submission": SUBMISSION,
+    "accepted": ACCEPTED,
+    "waiting": WAITING,
+    "cancelled": CANCELLED,
+    "list": LIST,
+    "outcome": OUTCOME,
+    "task_types": TASK_TYPES,
+    "metrics": METRICS,
+    "healthy": HEALTHY,
+    "here": HERE,
+}
+"""By the name under which operations refer to them."""

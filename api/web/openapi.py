@@ -1,0 +1,165 @@
+"""OpenAPI 3.1: the words that `descriptions.py` describes operations with, and the application that has the whole."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from api.web import examples, problems, schemas
+from api.web.faults import Fault
+from api.web.problems import Code
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+VERSION: Final = version("taskpost-service")
+DESCRIPTION: Final = """\
+POST a task, get its signed result back by POST.
+
+* Every answer but a success is a problem (RFC 9457, `application/problem+json`) with a stable `code`; invalid input is
+  400 with `errors`, each with a JSON pointer into the body, or to the name of the query parameter.
+* Request bodies are JSON in UTF-8 of at most 1 MiB, nested at most 100 levels below the root. NaN, infinities, integers
+  of more than 4300 digits, lone surrogates and names given twice in one object are refused. An input of more than
+  16 KiB that does not fit its schema is answered with the first error in it.
+* Times are RFC 3339 in UTC. HEAD works where GET does. A path with a trailing slash does not exist.
+"""
+
+_EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
+    Code.INVALID_JSON: (
+        400,
+        "The body is not strict JSON.",
+        "The body is not JSON: Expecting value at line 1, column 1.",
+    ),
+    Code.INVALID_REQUEST: (400, "The task is not valid: everything that is wrong is named.", "The task is not valid."),
+    Code.INVALID_IDEMPOTENCY_KEY: (
+        400,
+        "The Idempotency-Key is none.",
+        "The header Idempotency-Key must have 1 to 255 visible ASCII characters.",
+    ),
+    Code.INVALID_QUERY: (400, "A parameter is wrong or unknown.", "The query is not valid."),
+    Code.TASK_NOT_FOUND: (404, "There is no such task.", f"There is no task {schemas.EXAMPLE_ID}."),
+    Code.IDEMPOTENCY_CONFLICT: (
+        409,
+        "The Idempotency-Key was used for another body.",
+        f"This Idempotency-Key was used with another body, for task {schemas.EXAMPLE_ID}.",
+    ),
+    Code.TASK_ENDED: (409, "The task is done or has failed.", "The task is done already and cannot be cancelled."),
+    Code.NOT_ENDED: (409, "The task has not ended yet.", "The task is running; its result is there when it has ended."),
+    Code.TASK_EXPIRED: (
+        410,
+        "The task of this Idempotency-Key was taken by retention.",
+        f"This Idempotency-Key was used for task {schemas.EXAMPLE_ID}, which is no longer kept.",
+    ),
+    Code.RESULT_GONE: (410, "Retention has taken the result.", "The result is no longer kept."),
+    Code.BODY_TOO_LARGE: (
+        413,
+        "The body is larger than 1 MiB.",
+        "The body has more than 1048576 bytes, the most that is taken.",
+    ),
+    Code.UNSUPPORTED_MEDIA_TYPE: (
+        415,
+        "The Content-Type is not JSON, or is not sent; `Accept-Post` names the one that is taken.",
+        "Send the header `Content-Type: application/json`.",
+    ),
+    Code.QUEUE_FULL: (429, "The queue is full; see `Retry-After`.", "10000 tasks wait already, the most that may."),
+    Code.UNAVAILABLE: (503, "Redis is away, read-only or full; see `Retry-After`.", "Redis does not answer."),
+    Code.NOT_READY: (503, "The service cannot do its work now.", "Redis does not answer."),
+}
+_FAULTS: Final = {
+    Code.INVALID_REQUEST: (Fault("/task_input/n", '"10" is not of type "integer"'),),
+    Code.INVALID_QUERY: (Fault("/limit", "is not an integer from 1 to 1000"),),
+}
+_RETRIED: Final = (429, 503)
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "Seconds until a repeat makes sense.", "schema": {"type": "integer"}}
+}
+
+
+class Application(FastAPI):
+    """FastAPI with the components that the routes refer to."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document; it is made once."""
+        if self.openapi_schema is None:
+            components = super().openapi().setdefault("components", {})
+            _, definitions = models_json_schema(
+                [(model, "serialization") for model in schemas.ALL], ref_template="#/components/schemas/{model}"
+            )
+            components["schemas"] = definitions["$defs"]
+            # Apart from the operations, because FastAPI takes every null out of those.
+            components["examples"] = {name: {"value": value} for name, value in {**examples.ALL, **_problems()}.items()}
+        return self.openapi_schema or {}
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, str]:
+    """Return a reference to a model's schema."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def example_of(name: str) -> dict[str, dict[str, str]]:
+    """Return the examples of something that has one, by its name in `examples.py`."""
+    return {name: {"$ref": f"#/components/examples/{name}"}}
+
+
+def answer(
+    description: str,
+    schema: dict[str, Any],
+    example: str,
+    headers: dict[str, str] | None = None,
+    media_type: str = "application/json",
+) -> dict[str, Any]:
+    """Describe a success; `headers` are those worth a word."""
+    described: dict[str, Any] = {
+        "description": description,
+        "content": {media_type: {"schema": schema, "examples": example_of(example)}},
+    }
+    if headers:
+        described["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
+        }
+    return described
+
+
+def problem_answers(*codes: Code) -> dict[int | str, dict[str, Any]]:
+    """Describe the problems of a route, by status; those that any route may have are the default."""
+    answers: dict[int | str, dict[str, Any]] = {"default": _problem("Any other problem.", [])}
+    by_status: dict[int, list[Code]] = {}
+    for code in codes:
+        by_status.setdefault(_EXAMPLES[code][0], []).append(code)
+    for status, alike in by_status.items():
+        answers[status] = _problem(" ".join(_EXAMPLES[code][1] for code in alike), alike)
+        if status in _RETRIED:
+            answers[status]["headers"] = _RETRY_AFTER
+    return answers
+
+
+def query_parameters(*described: tuple[str, str, dict[str, Any], Any]) -> list[dict[str, Any]]:
+    """Describe query parameters: name, description, schema, example."""
+    return [_parameter("query", *parameter) for parameter in described]
+
+
+def header_parameter(name: str, description: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
+    """Describe a header of a request."""
+    return _parameter("header", name, description, schema, example)
+
+
+def _parameter(place: str, name: str, description: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:  # noqa: ANN401
+    fixed = {"name": name, "in": place, "required": False}
+    return {**fixed, "description": description, "schema": schema, "example": example}
+
+
+def _problems() -> dict[str, dict[str, Any]]:
+    return {
+        code.value: problems.body_of(status, code, detail, _FAULTS.get(code, ()))
+        for code, (status, _, detail) in _EXAMPLES.items()
+    }
+
+
+def _problem(description: str, codes: list[Code]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": schema_of(schemas.Problem)}
+    if codes:
+        content["examples"] = {name: reference for code in codes for name, reference in example_of(code).items()}
+    return {"description": description, "content": {problems.MEDIA_TYPE: content}}

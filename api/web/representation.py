@@ -1,0 +1,104 @@
+"""How tasks look to clients. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from api.core.task import Reason
+from api.web.result_url import masked
+from runner.contract import State, format_time
+
+if TYPE_CHECKING:
+    from api.core.task import Task, TaskSummary
+    from api.core.task_types import TaskTypeDefinition
+    from api.queue.shapes import SlotUse
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def json_bytes(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    """Return compact JSON in UTF-8."""
+    return _ENCODER.encode(value).encode()
+
+
+def task_view(task: Task, waiting: Reason | None = None) -> dict[str, Any]:
+    """Return a task as its own address shows it; `waiting` is used if its record says nothing of why it waits."""
+    delivery = task.delivery
+    return {
+        "task_id": task.task_id,
+        "task_type": task.task_type,
+        "task_status": task.state.value,
+        "task_percent_done": task.percent_tenths / 10,
+        "queue_position": task.queue_position,
+        "priority": task.priority,
+        "attempt": task.attempt,
+        "created_at": format_time(task.created_ms),
+        "started_at": _time(task.started_ms),
+        "finished_at": _time(task.finished_ms),
+        "waiting_reason": None if task.ended else _reason(task.waiting or waiting),
+        "error": _reason(task.error),
+        "delivery": {
+            "status": delivery.status.value,
+            "attempts": delivery.attempts,
+            "next_at": _time(delivery.next_ms),
+            "last_error": delivery.last_error,
+        },
+        "result_url": None if task.result_url is None else masked(task.result_url),
+    }
+
+
+def summary_view(task: TaskSummary) -> dict[str, Any]:
+    """Return a task as lists show it."""
+    return {
+        "task_id": task.task_id,
+        "task_type": task.task_type,
+        "percent_done": task.percent_tenths / 10,
+        "task_status": task.state.value,
+        "created_at": format_time(task.created_ms),
+        "finished_at": _time(task.finished_ms),
+        "queue_position": task.queue_position,
+    }
+
+
+def type_view(definition: TaskTypeDefinition) -> dict[str, Any]:
+    """Return a task type as clients see it."""
+    return {
+        "name": definition.name,
+        "description": definition.description,
+        "input_schema": dict(definition.input_schema),
+        "example": dict(definition.example),
+        "concurrency": definition.concurrency,
+        "max_timeout_seconds": definition.max_timeout_seconds,
+    }
+
+
+def waiting_reason(task: Task, use: SlotUse, concurrency: int, type_concurrency: int | None) -> Reason | None:
+    """Say why a queued task waits, from the slots in use at the moment."""
+    if task.state is not State.QUEUED:
+        return None
+    before = _before(task.queue_position)
+    if use.total >= concurrency:
+        return Reason("no_free_slot", f"{_taken(concurrency)}; {before}")
+    if type_concurrency is not None and use.of_type >= type_concurrency:
+        return Reason("type_at_limit", f"{_taken(type_concurrency)} that {task.task_type} may have; {before}")
+    return Reason("about_to_start", f"A slot is free; {before}")
+
+
+def _taken(slots: int) -> str:
+    return "The one slot is taken" if slots == 1 else f"All {slots} slots are taken"
+
+
+def _before(position: int | None) -> str:
+    number = (position or 1) - 1
+    if number == 0:
+        return "this task is next"
+    return "1 task is before this one" if number == 1 else f"{number} tasks are before this one"
+
+
+def _time(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else format_time(milliseconds)
+
+
+def _reason(reason: Reason | None) -> dict[str, str] | None:
+    return None if reason is None else {"code": reason.code, "message": reason.message}

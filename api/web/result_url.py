@@ -1,0 +1,84 @@
+"""The syntax of `result_url`. Pure: what a name resolves to is judged when it is called, by `runner/delivery/guard`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import idna
+
+from runner.delivery.address import literal_address
+from runner.delivery.guard import Blocked, judge
+
+if TYPE_CHECKING:
+    from runner.delivery.guard import Policy
+
+MAX_URL_CHARACTERS: Final = 2048
+MAX_HOST_CHARACTERS: Final = 253
+MAX_PORT: Final = 65_535
+
+_FORM: Final = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?:(?P<userinfo>[^@/?#\[\]]*)@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]*\]|[^@:/?#\[\]]*)"
+    r"(?P<port>:[^@/?#\[\]]*)?"
+    r"(?P<rest>[/?#].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+# RFC 3986; what is sent must be what is stored, so nothing is left for an HTTP library to repair.
+_CHARACTERS: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*+")
+_PORT: Final = re.compile(r":0*[1-9][0-9]{0,4}")
+_LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_PASSWORD: Final = re.compile(r"(?<=//)(?:([^@:/?#]*):)?[^@/?#]*@")
+
+
+def refusal(url: str, policy: Policy) -> str | None:
+    """Say why a callback cannot go to this URL, or return None if it can, as far as its text tells."""
+    if len(url) > MAX_URL_CHARACTERS:
+        return f"The URL has more than {MAX_URL_CHARACTERS} characters"
+    parts = _FORM.fullmatch(url)
+    if parts is None:
+        return "A URL of the form http://host or https://host is wanted, with a port and a path if need be"
+    if not _CHARACTERS.fullmatch((parts["userinfo"] or "") + (parts["rest"] or "")):
+        return "The URL has a character that must be percent-encoded"
+    port = parts["port"]
+    if port is not None and not (_PORT.fullmatch(port) and int(port[1:]) <= MAX_PORT):
+        return f"The port is not a number from 1 to {MAX_PORT}"
+    return _host_refusal(parts["host"], policy)
+
+
+def masked(url: str) -> str:
+    """Return the URL without the credentials in it: `https://user:***@host/`."""
+    if "@" not in url:
+        return url
+    return _PASSWORD.sub(lambda found: "***@" if found[1] is None else f"{found[1]}:***@", url, count=1)
+
+
+def _host_refusal(host: str, policy: Policy) -> str | None:
+    if not host:
+        return "The URL has no host"
+    if not host.isascii():
+        try:
+            host = idna.encode(host.lower()).decode()
+        except idna.IDNAError:
+            return "The host is not a valid international name"
+    address = literal_address(host)
+    if address is not None:
+        try:
+            judge(address, policy)
+        except Blocked as blocked:
+            return f"The host is not allowed: {blocked}"
+        return None
+    return _name_refusal(host.removesuffix("."), policy)
+
+
+def _name_refusal(name: str, policy: Policy) -> str | None:
+    labels = name.lower().split(".")
+    if len(name) > MAX_HOST_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
+        return "The host is neither a name, its parts of 1 to 63 letters, digits and hyphens, nor an address"
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
+        return "The host ends in a number and is not an address"
+    if labels[-1] == "localhost" and not policy.allow_loopback:
+        return "The host is not allowed: callbacks to this machine (localhost) are not allowed here"
+    return None

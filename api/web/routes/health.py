@@ -1,0 +1,47 @@
+"""Probes and metrics: alive (whatever Redis does), ready, and Prometheus' text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from api.web import descriptions
+from api.web.metrics import render
+from api.web.problems import Code, Problem
+from api.web.representation import json_bytes
+
+if TYPE_CHECKING:
+    from api.web.services import Services
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/livez", **descriptions.LIVE)
+async def live() -> Response:
+    """Answer the liveness probe."""
+    return _ok()
+
+
+@router.get("/readyz", **descriptions.READY)
+async def ready(request: Request) -> Response:
+    """Answer the readiness probe."""
+    services: Services = request.app.state.services
+    reason = await services.ready()
+    if reason is not None:
+        raise Problem(503, Code.NOT_READY, reason)
+    return _ok()
+
+
+@router.get("/metrics", **descriptions.METRICS)
+async def metrics(request: Request) -> Response:
+    """Answer a scrape with one count of the queue."""
+    services: Services = request.app.state.services
+    text = render(await services.queue.counts(), services.settings.concurrency)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _ok() -> Response:
+    return Response(json_bytes({"status": "ok"}), headers={"Cache-Control": "no-store"}, media_type="application/json")

@@ -1,0 +1,119 @@
+"""`/api/tasks`: submit, list, read, cancel, and the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.queue.shapes import Refused
+from api.web import descriptions
+from api.web.cancel import cancel
+from api.web.list_query import is_task_id, read_query
+from api.web.problems import Code, Problem, no_such_task
+from api.web.representation import json_bytes, summary_view, task_view, waiting_reason
+from api.web.request_body import idempotency_key, read_json_body
+from runner.contract import ENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from api.web.services import Services
+    from api.web.submission import Intake
+
+RETRY_WHEN_FULL_SECONDS: Final = 5
+
+router = APIRouter(prefix="/api/tasks", tags=["tasks"])
+
+
+@router.post("", status_code=202, **descriptions.SUBMIT)
+async def submit_task(request: Request) -> Response:
+    """Answer POST. It does no more than it must: see the budget in the design's section 12."""
+    state = request.app.state
+    services: Services = state.services
+    intake: Intake = state.intake
+    key = idempotency_key(request.headers)
+    submission = intake.read(await read_json_body(request), key)
+    outcome = await services.queue.submit(submission, services.settings.queue_limits)
+    if isinstance(outcome, Refused):
+        raise _refusal(outcome)
+    task = outcome.task
+    headers = {"Location": f"tasks/{task.task_id}"}
+    if outcome.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return _json({"task": task_view(task), "queue_position": task.queue_position}, 202, headers)
+
+
+@router.get("", **descriptions.LIST)
+async def list_tasks(request: Request) -> Response:
+    """Answer GET of the list."""
+    services: Services = request.app.state.services
+    query = read_query(request.query_params.multi_items())
+    page = await services.queue.list(
+        cursor=query.cursor, limit=query.limit, states=query.states, task_type=query.task_type
+    )
+    headers = {"X-Total-Count": str(page.total)}
+    if page.next_cursor is not None:
+        headers["Link"] = query.link_to(page.next_cursor)
+    return _json([summary_view(task) for task in page.tasks], 200, headers)
+
+
+@router.get("/{task_id}", **descriptions.READ)
+async def read_task(request: Request, task_id: descriptions.TaskId) -> Response:
+    """Answer GET of one task."""
+    services: Services = request.app.state.services
+    found = await services.queue.read(task_id) if is_task_id(task_id) else None
+    if found is None:
+        raise no_such_task(task_id)
+    task, use = found
+    definition = services.types.get(task.task_type)
+    limit = None if definition is None else definition.concurrency
+    return _json(task_view(task, waiting_reason(task, use, services.settings.concurrency, limit)))
+
+
+@router.delete("/{task_id}", **descriptions.CANCEL)
+async def cancel_task(request: Request, task_id: descriptions.TaskId) -> Response:
+    """Answer DELETE."""
+    if not is_task_id(task_id):
+        raise no_such_task(task_id)
+    return _json(task_view(await cancel(request.app.state.services.queue, task_id)))
+
+
+@router.get("/{task_id}/result", **descriptions.RESULT)
+async def read_result(request: Request, task_id: descriptions.TaskId) -> Response:
+    """Answer GET of the outcome."""
+    services: Services = request.app.state.services
+    if not is_task_id(task_id):
+        raise no_such_task(task_id)
+    stored = await services.queue.read_body(task_id)
+    if stored.state is None and not stored.swept:
+        raise no_such_task(task_id)
+    if stored.state is not None and stored.state not in ENDS:
+        raise Problem(409, Code.NOT_ENDED, f"The task is {stored.state}; its result is there when it has ended.")
+    if stored.body is None:
+        raise Problem(410, Code.RESULT_GONE, "The result is no longer kept.")
+    return _response(stored.body)
+
+
+def _refusal(refused: Refused) -> Problem:
+    match refused.code:
+        case "conflict":
+            detail = f"This Idempotency-Key was used with another body, for task {refused.detail}."
+            return Problem(409, Code.IDEMPOTENCY_CONFLICT, detail)
+        case "expired":
+            detail = f"This Idempotency-Key was used for task {refused.detail}, which is no longer kept."
+            return Problem(410, Code.TASK_EXPIRED, detail)
+        case _:
+            what = "tasks" if refused.code == "full_length" else "bytes of input"
+            detail = f"{refused.detail} {what} wait already; the queue takes no more for now."
+            return Problem(429, Code.QUEUE_FULL, detail, headers={"Retry-After": str(RETRY_WHEN_FULL_SECONDS)})
+
+
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:  # noqa: ANN401 - JSON
+    return _response(json_bytes(value), status, headers)
+
+
+def _response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    fixed = {"Cache-Control": "no-store"}
+    return Response(body, status, {**fixed, **headers} if headers else fixed, "application/json")

@@ -1,0 +1,24 @@
+"""`/api/task-types`: what can be asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.web import descriptions
+from api.web.representation import json_bytes, type_view
+
+if TYPE_CHECKING:
+    from api.web.services import Services
+
+router = APIRouter(tags=["task types"])
+
+
+@router.get("/api/task-types", **descriptions.TASK_TYPES)
+async def list_task_types(request: Request) -> Response:
+    """Answer GET."""
+    services: Services = request.app.state.services
+    views = [type_view(definition) for _, definition in sorted(services.types.items())]
+    return Response(json_bytes(views), media_type="application/json")

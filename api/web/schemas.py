@@ -1,0 +1,164 @@
+"""The shapes of requests and answers, for OpenAPI; a submission is validated by its model too.
+
+Answers are built by `representation.py`, which costs a tenth of what building them by these models would. A test
+holds the two together.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - pydantic reads annotations at run time
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from runner.contract import DeliveryStatus, State  # noqa: TC001 - as above
+
+EXAMPLE_ID: Final = "0198c0de-7e57-7000-8abc-0123456789ab"
+
+
+def _integral(value: object) -> object:
+    """JSON knows one kind of number: `1.0` is the integer 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class TaskSubmission(BaseModel):
+    """A task to be run."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    result_url: str | None = Field(
+        description="Where the outcome is POSTed: an absolute http or https URL of at most 2048 characters. "
+        "`null` means no callback; read the result by GET then."
+    )
+    task_type: str = Field(description="Name of a task type; `GET /api/task-types` lists them.")
+    task_input: Any = Field(
+        default_factory=dict, description="Input, as the type's `input_schema` wants it; `{}` if left out."
+    )
+    priority: Annotated[int, BeforeValidator(_integral), Field(ge=-100, le=100)] = Field(
+        default=0, description="Higher is first; first in, first out within one."
+    )
+    # 0, which nobody can send, stands for the type's own.
+    timeout_seconds: float = Field(
+        default_factory=float,
+        ge=1,
+        description="Run time of one attempt, at most the type's `max_timeout_seconds`. The type's own if left out.",
+    )
+
+
+class Reason(BaseModel):
+    """A stable code for programs, and a sentence for people."""
+
+    code: str
+    message: str
+
+
+class Delivery(BaseModel):
+    """How far the callback is."""
+
+    status: DeliveryStatus
+    attempts: int = Field(ge=0)
+    next_at: datetime | None = Field(description="When the next try is due, if one is.")
+    last_error: str | None
+
+
+class Task(BaseModel):
+    """A task."""
+
+    task_id: str
+    task_type: str
+    task_status: State
+    task_percent_done: float = Field(ge=0, le=100, description="With one decimal; 100 exactly when done.")
+    queue_position: int | None = Field(description="Rank in the queue from 1, null when not queued.")
+    priority: int
+    attempt: int = Field(ge=0, description="Number of the newest attempt, 0 before the first.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    waiting_reason: Reason | None = Field(description="Why the task waits, if it does; null in the answer to POST.")
+    error: Reason | None = Field(description="Why it failed or was cancelled.")
+    delivery: Delivery
+    result_url: str | None = Field(description="As submitted, credentials masked.")
+
+
+class TaskAccepted(BaseModel):
+    """The answer to a submission."""
+
+    task: Task
+    queue_position: int | None
+
+
+class TaskSummary(BaseModel):
+    """A task in a list."""
+
+    task_id: str
+    task_type: str
+    percent_done: float = Field(ge=0, le=100)
+    task_status: State
+    created_at: datetime
+    finished_at: datetime | None
+    queue_position: int | None
+
+
+class TaskType(BaseModel):
+    """A computation that can be asked for."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any] = Field(description="JSON Schema (2020-12) of `task_input`.")
+    example: dict[str, Any]
+    concurrency: int | None = Field(description="Attempts of this type at a time; null: only the limit over all.")
+    max_timeout_seconds: float
+
+
+class Outcome(BaseModel):
+    """The body of the callback: the very bytes that are signed and sent."""
+
+    task_id: str
+    task_type: str
+    status: Literal["done", "failed", "cancelled"]
+    result: Any
+    error: Reason | None
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime
+
+
+class FaultyMember(BaseModel):
+    """One thing that is wrong in a request."""
+
+    pointer: str = Field(
+        description="JSON pointer (RFC 6901) into the request's body, or to the name of a query parameter (`/limit`)."
+    )
+    detail: str
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; programs may rely on it.")
+    errors: list[FaultyMember] | None = Field(default=None, description="All that is wrong, 50 at most.")
+
+
+class Index(BaseModel):
+    """What is here, as relative references."""
+
+    name: str
+    version: str
+    documentation: str
+    tasks: str
+
+
+class Health(BaseModel):
+    """All is well."""
+
+    status: Literal["ok"]
+
+
+ALL: Final[tuple[type[BaseModel], ...]] = (
+    TaskSubmission, Task, TaskAccepted, TaskSummary, TaskType, Outcome, Problem, Index, Health,
+)  # fmt: skip

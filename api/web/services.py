@@ -1,0 +1,37 @@
+"""What the web part is given by the composition root: nothing here reads settings or opens connections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from api.core.task_types import TaskTypeDefinition
+    from api.queue.queue import Queue
+    from api.queue.shapes import QueueLimits
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """The plain values of the settings that the web part needs.
+
+    `root_path` is the prefix under which a proxy serves Taskpost; requests may arrive with it or without it.
+    """
+
+    queue_limits: QueueLimits
+    concurrency: int
+    root_path: str = ""
+    cors_origins: tuple[str, ...] = ()
+    loopback_callbacks_allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes work with. `ready` returns None, or why the service is not ready."""
+
+    queue: Queue
+    types: Mapping[str, TaskTypeDefinition]
+    settings: WebSettings
+    ready: Callable[[], Awaitable[str | None]]

@@ -1,0 +1,152 @@
+"""From the bytes of a request to a valid task, or to all that is wrong with it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+from jsonschema_rs import ValidationError as SchemaError
+from jsonschema_rs import ValidationErrorKind as Kind
+from jsonschema_rs import Validator, validator_for
+from pydantic import ValidationError
+
+from api.queue.shapes import Submission
+from api.web.faults import Fault, bounded, pointer, printable
+from api.web.problems import Code, Problem
+from api.web.representation import json_bytes
+from api.web.result_url import refusal
+from api.web.schemas import TaskSubmission
+from api.web.strict_json import InvalidJson, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from api.core.task_types import TaskTypeDefinition
+    from runner.delivery.guard import Policy
+
+MAX_FULLY_CHECKED_BYTES: Final = 16 * 1024
+"""In a larger input only the first error is named: jsonschema-rs makes all of them at once, which can take seconds."""
+_FIELDS: Final = tuple(TaskSubmission.model_fields)
+
+
+class Intake:
+    """Reads submissions by the task types' definitions. Their schemas are compiled once, here.
+
+    Raises:
+        ValueError: if a type's input schema is no JSON Schema.
+    """
+
+    def __init__(self, types: Mapping[str, TaskTypeDefinition], policy: Policy) -> None:
+        self._types = types
+        self._validators: dict[str, Validator] = {
+            name: validator_for(dict(definition.input_schema)) for name, definition in types.items()
+        }
+        self._policy = policy
+
+    def read(self, raw: bytes, idempotency_key: str | None) -> Submission:
+        """Return the task that a request's body describes.
+
+        Raises:
+            Problem: 400 that names everything that is wrong.
+        """
+        body = _parse(raw)
+        task_input = json_bytes(body.get("task_input", {}))
+        envelope, faults = _read_envelope(body)
+        listed = bounded(chain(faults, self._faults(body, len(task_input))))
+        if envelope is None or listed:
+            raise Problem(400, Code.INVALID_REQUEST, "The task is not valid.", listed)
+        return Submission(
+            task_type=envelope.task_type,
+            task_input=task_input.decode(),
+            result_url=envelope.result_url,
+            priority=envelope.priority,
+            timeout_ms=round(self._timeout_seconds(envelope) * 1000),
+            idempotency_key=idempotency_key,
+            digest="" if idempotency_key is None else _digest(body),
+        )
+
+    def _faults(self, body: Mapping[str, Any], input_bytes: int) -> Iterator[Fault]:
+        """Find what the model of the envelope cannot: it knows neither the types nor where callbacks may go."""
+        url, name = body.get("result_url"), body.get("task_type")
+        if isinstance(url, str) and (why := refusal(url, self._policy)):
+            yield Fault("/result_url", why)
+        if not isinstance(name, str):
+            return
+        definition = self._types.get(name)
+        if definition is None:
+            known = ", ".join(sorted(self._types))
+            yield Fault("/task_type", f"There is no such task type; the task types are {known}")
+            return
+        seconds = body.get("timeout_seconds")
+        if isinstance(seconds, int | float) and seconds > definition.max_timeout_seconds:
+            yield Fault("/timeout_seconds", f"{name} may run for {definition.max_timeout_seconds:g} seconds at most")
+        yield from _input_faults(self._validators[name], body.get("task_input", {}), input_bytes)
+
+    def _timeout_seconds(self, envelope: TaskSubmission) -> float:
+        if envelope.timeout_seconds:
+            return envelope.timeout_seconds
+        definition = self._types[envelope.task_type]
+        return min(definition.default_timeout_seconds(envelope.task_input), definition.max_timeout_seconds)
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    try:
+        body = parse(raw)
+    except InvalidJson as error:
+        raise Problem(400, Code.INVALID_JSON, error.detail, error.faults) from None
+    if not isinstance(body, dict):
+        raise Problem(400, Code.INVALID_REQUEST, "The body is not a JSON object.", (Fault("", "An object is wanted"),))
+    return body
+
+
+def _read_envelope(body: dict[str, Any]) -> tuple[TaskSubmission | None, Iterator[Fault]]:
+    """Read all but the input by the model; unknown members are left to the faults, for there may be very many."""
+    unknown = (
+        Fault(pointer(name), f"There is no such member; there are {', '.join(_FIELDS)}")
+        for name in body
+        if name not in _FIELDS
+    )
+    try:
+        return TaskSubmission.model_validate({name: body[name] for name in _FIELDS if name in body}), unknown
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        wrong = [Fault(pointer(*detail["loc"]), _say(detail["type"], detail["msg"])) for detail in details]
+        return None, chain(wrong, unknown)
+
+
+def _say(kind: str, message: str) -> str:
+    return "The member is required" if kind == "missing" else message
+
+
+def _input_faults(validator: Validator, task_input: Any, input_bytes: int) -> Iterator[Fault]:  # noqa: ANN401 - JSON
+    if validator.is_valid(task_input):
+        return
+    if input_bytes > MAX_FULLY_CHECKED_BYTES:
+        try:
+            validator.validate(task_input)
+        except SchemaError as first:
+            yield from _translate(first)
+        return
+    for error in validator.iter_errors(task_input):
+        yield from _translate(error)
+
+
+def _translate(error: SchemaError) -> Iterator[Fault]:
+    path = ("task_input", *error.instance_path)
+    match error.kind:
+        case Kind.Required(property=name):
+            yield Fault(pointer(*path, name), "The member is required")
+        case Kind.AdditionalProperties(unexpected=names) | Kind.UnevaluatedProperties(unexpected=names):
+            for name in names:
+                yield Fault(pointer(*path, name), "There is no such member")
+        case Kind.FalseSchema():
+            yield Fault(pointer(*path), "Nothing may be given here")
+        case _:
+            yield Fault(pointer(*path), printable(error.message))
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,74 @@
+"""The verb types."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from taskpost.cli.options import json_option
+from taskpost.cli.output import print_json, print_rows, printable
+
+if TYPE_CHECKING:
+    from taskpost.cli.session import Session
+    from taskpost.models import TaskType
+
+WIDTHS = (16, 11, 11, 40)
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+@click.pass_obj
+def types(session: Session, name: str | None, *, as_json: bool) -> None:
+    """List the task types, or show one with its input."""
+    with session.connect() as client:
+        offered = client.task_types()
+    if name is None and as_json:
+        print_json([one.raw for one in offered])
+    elif name is None:
+        print_rows(("TYPE", "CONCURRENCY", "MAX SECONDS", "DESCRIPTION"), map(_row, offered), WIDTHS)
+    else:
+        _show(session, _named(name, offered), as_json=as_json)
+
+
+def _named(name: str, offered: list[TaskType]) -> TaskType:
+    for one in offered:
+        if one.name == name:
+            return one
+    known = ", ".join(one.name for one in offered) or "none"
+    raise click.UsageError(f"There is no task type {name!r}. The service offers: {known}.")
+
+
+def _row(one: TaskType) -> tuple[str, ...]:
+    first_line = one.description.partition("\n")[0]
+    return (one.name, _limit(one.concurrency), _limit(one.max_timeout_seconds), printable(first_line))
+
+
+def _limit(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
+def _show(session: Session, one: TaskType, *, as_json: bool) -> None:
+    if as_json:
+        print_json(one.raw)
+        return
+    click.secho(one.name, bold=True)
+    click.echo(printable(one.description))
+    click.echo("\nInput (JSON Schema):")
+    click.echo(json.dumps(one.input_schema, indent=2))
+    click.echo(f"\nExample: {session.command} submit {one.name}{_as_arguments(one.example)}")
+
+
+def _as_arguments(example: object) -> str:
+    if not isinstance(example, dict):
+        return ""
+    return "".join(f" {shlex.quote(_as_field(key, value))}" for key, value in example.items())
+
+
+def _as_field(key: str, value: object) -> str:
+    if isinstance(value, (dict, list)) or value is None:
+        return f"{key}:={json.dumps(value)}"
+    return f"{key}={value if isinstance(value, str) else json.dumps(value)}"

@@ -1,0 +1,215 @@
+"""What the service tells, as frozen dataclasses with the service's own names.
+
+Fields that a newer service adds are ignored, and kept in `raw`. States stay strings: a newer service may know more.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Json: TypeAlias = Mapping[str, Any]
+
+ENDS: Final = frozenset({"done", "failed", "cancelled"})
+"""The states that never change."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a task failed, or waits: a stable code for programs and a message for people."""
+
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.code})"
+
+    @classmethod
+    def from_json(cls, document: Json | None) -> Reason | None:
+        """Read the service's answer."""
+        return None if document is None else cls(document["code"], document.get("message", ""))
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How far a task's callback is: `none`, `waiting`, `pending`, `sending`, `delivered`, `dead` or `blocked`."""
+
+    status: str
+    attempts: int
+    next_at: datetime | None
+    last_error: str | None
+
+    @classmethod
+    def from_json(cls, document: Json) -> Delivery:
+        """Read the service's answer."""
+        return cls(
+            status=document.get("status", "none"),
+            attempts=document.get("attempts", 0),
+            next_at=_time(document.get("next_at")),
+            last_error=document.get("last_error"),
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as the service sees it."""
+
+    task_id: str
+    task_type: str
+    task_status: str
+    """`queued`, `starting`, `running`, `done`, `failed` or `cancelled`."""
+    task_percent_done: float
+    queue_position: int | None
+    """1 is next; None once the task has left the queue."""
+    priority: int
+    attempt: int
+    """The number of the current attempt; 0 before the first."""
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    waiting_reason: Reason | None
+    error: Reason | None
+    delivery: Delivery
+    result_url: str | None
+    raw: Json = field(repr=False, compare=False)
+    """The service's answer, whole."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task's state is final."""
+        return self.task_status in ENDS
+
+    @classmethod
+    def from_json(cls, document: Json) -> Task:
+        """Read the service's answer."""
+        return cls(
+            task_id=document["task_id"],
+            task_type=document["task_type"],
+            task_status=document["task_status"],
+            task_percent_done=document.get("task_percent_done", 0),
+            queue_position=document.get("queue_position"),
+            priority=document.get("priority", 0),
+            attempt=document.get("attempt", 0),
+            created_at=_time(document.get("created_at")),
+            started_at=_time(document.get("started_at")),
+            finished_at=_time(document.get("finished_at")),
+            waiting_reason=Reason.from_json(document.get("waiting_reason")),
+            error=Reason.from_json(document.get("error")),
+            delivery=Delivery.from_json(document.get("delivery") or {}),
+            result_url=document.get("result_url"),
+            raw=document,
+        )
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A task that the service took, and its place in the queue, if it is in it."""
+
+    task: Task
+    queue_position: int | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, document: Json) -> Submitted:
+        """Read the service's answer."""
+        return cls(Task.from_json(document["task"]), document.get("queue_position"), document)
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """A task in a list."""
+
+    task_id: str
+    task_type: str
+    percent_done: float
+    task_status: str
+    created_at: datetime | None
+    finished_at: datetime | None
+    queue_position: int | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, document: Json) -> TaskSummary:
+        """Read the service's answer."""
+        return cls(
+            task_id=document["task_id"],
+            task_type=document["task_type"],
+            percent_done=document.get("percent_done", 0),
+            task_status=document["task_status"],
+            created_at=_time(document.get("created_at")),
+            finished_at=_time(document.get("finished_at")),
+            queue_position=document.get("queue_position"),
+            raw=document,
+        )
+
+
+@dataclass(frozen=True)
+class TaskType:
+    """A computation that the service offers."""
+
+    name: str
+    description: str
+    input_schema: Json
+    """The JSON Schema of `task_input`."""
+    example: Any
+    """A valid `task_input`."""
+    concurrency: int | None
+    max_timeout_seconds: float | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, document: Json) -> TaskType:
+        """Read the service's answer."""
+        return cls(
+            name=document["name"],
+            description=document.get("description") or "",
+            input_schema=document.get("input_schema") or {},
+            example=document.get("example"),
+            concurrency=document.get("concurrency"),
+            max_timeout_seconds=document.get("max_timeout_seconds"),
+            raw=document,
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a task ended: the body of its callback, whether or not one was asked for."""
+
+    task_id: str
+    task_type: str
+    status: str
+    """`done`, `failed` or `cancelled`."""
+    result: Any
+    error: Reason | None
+    attempt: int
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    body: bytes = field(repr=False, compare=False)
+    """The very bytes that are signed and sent."""
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Result:
+        """Read a callback's body, be it from the service or received."""
+        document = json.loads(body)
+        return cls(
+            task_id=document["task_id"],
+            task_type=document["task_type"],
+            status=document["status"],
+            result=document.get("result"),
+            error=Reason.from_json(document.get("error")),
+            attempt=document.get("attempt", 0),
+            created_at=_time(document.get("created_at")),
+            started_at=_time(document.get("started_at")),
+            finished_at=_time(document.get("finished_at")),
+            body=body,
+        )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

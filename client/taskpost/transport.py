@@ -1,0 +1,150 @@
+"""HTTP to one service: requests, repeats, and problems as errors. The only module that knows httpx."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import httpx
+
+from taskpost.errors import (
+    ApiError,
+    Conflict,
+    FieldError,
+    InvalidTask,
+    InvalidUrl,
+    NotFound,
+    UnexpectedAnswer,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+PASSING_STATUSES: Final = frozenset({502, 503, 504})
+"""Answers of a service, or of a proxy before it, that is away for a moment."""
+HIGHEST_PORT: Final = 65_535
+TRIES: Final = 3
+FIRST_PAUSE_SECONDS: Final = 0.25
+LONGEST_PAUSE_SECONDS: Final = 5.0
+"""A `Retry-After` beyond this is the caller's business."""
+
+_ERRORS: Final = {400: InvalidTask, 404: NotFound, 409: Conflict}
+# A proxy in the environment is for the world outside: it cannot know our loopback.
+_LOOPBACK: Final = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+
+
+class Transport:
+    """One connection pool to one service, whose URL may have a path prefix."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise InvalidUrl(f"The service's URL {url!r} is not a URL: {error}.") from error
+        if parsed.scheme not in {"http", "https"} or not parsed.host or (parsed.port or 0) > HIGHEST_PORT:
+            raise InvalidUrl(f"The service's URL {url!r} must look like http://host:port.")
+        self.url = url
+        self._timeout_seconds = timeout_seconds
+        self._http = httpx.Client(
+            base_url=parsed,
+            timeout=timeout_seconds,
+            headers={"User-Agent": f"taskpost-python/{version('taskpost')}"},
+            mounts=_LOOPBACK,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def request(
+        self,
+        method: str,
+        target: str | httpx.URL,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        timeout_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        """Send one request; anything but a 2xx is raised. `timeout_seconds` can only shorten the client's own."""
+        try:
+            response = self._http.request(
+                method,
+                target,
+                params=params,
+                headers=headers,
+                content=content,
+                timeout=min(self._timeout_seconds, timeout_seconds or self._timeout_seconds),
+            )
+        except httpx.TransportError as error:
+            raise Unreachable(self.url, str(error) or type(error).__name__) from error
+        if response.is_success:
+            return response
+        raise _problem(response)
+
+    def post_again(self, target: str, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """POST, and repeat after connection faults and 503: only for what an idempotency key makes safe to repeat."""
+        pause_seconds = FIRST_PAUSE_SECONDS
+        for _ in range(TRIES - 1):
+            try:
+                return self.request("POST", target, content=content, headers=headers)
+            except Unreachable:
+                time.sleep(pause_seconds)
+            except ApiError as error:
+                asked_seconds = error.retry_after_seconds or pause_seconds
+                if error.status not in PASSING_STATUSES or asked_seconds > LONGEST_PAUSE_SECONDS:
+                    raise
+                time.sleep(asked_seconds)
+            pause_seconds *= 2
+        return self.request("POST", target, content=content, headers=headers)
+
+
+def read(response: httpx.Response, build: Callable[[Any], T]) -> T:
+    """Build something from the JSON of an answer, or say that this is no answer of ours."""
+    return _expect(response, lambda: build(response.json()))
+
+
+def read_bytes(response: httpx.Response, build: Callable[[bytes], T]) -> T:
+    """The same from the bytes of an answer."""
+    return _expect(response, lambda: build(response.content))
+
+
+def _expect(response: httpx.Response, build: Callable[[], T]) -> T:
+    try:
+        return build()
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UnexpectedAnswer(
+            f"{response.url} answered {response.status_code}, but not as a Taskpost service does. Is the URL right?"
+        ) from error
+
+
+def _problem(response: httpx.Response) -> ApiError:
+    status = response.status_code
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        problem = {}
+    detail = problem.get("detail") or problem.get("title")
+    errors = tuple(
+        FieldError(str(error.get("pointer", "")), str(error.get("detail", "")))
+        for error in problem.get("errors") or ()
+        if isinstance(error, dict)
+    )
+    return _ERRORS.get(status, ApiError)(
+        status,
+        str(problem.get("code") or f"http_{status}"),
+        str(detail) if detail else f"{response.url} answered {status} {response.reason_phrase}. Is the URL right?",
+        errors,
+        _retry_after_seconds(response.headers.get("Retry-After")),
+    )
+
+
+def _retry_after_seconds(value: str | None) -> float | None:
+    # The other form, a date, is never sent by the service, and a proxy's may be taken as absent.
+    return float(value) if value is not None and value.isascii() and value.isdigit() else None

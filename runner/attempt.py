@@ -1,0 +1,68 @@
+"""Which attempt this process is: what the executor put into its environment."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_MAX_BYTES, Env
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class EnvironmentInvalid(ValueError):  # noqa: N818 - reads as what it says
+    """The environment does not name an attempt; the message says which variable is missing or wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The attempt that a runner process is. `token` is the fence it shows Redis, `holder` is this very process."""
+
+    redis_url: str
+    instance: str
+    task_id: str
+    number: int
+    token: str
+    holder: str
+    task_modules: tuple[str, ...]
+    result_max_bytes: int
+    signing_keys: str
+    signing_keys_file: Path | None
+    callback_allow_loopback: bool
+
+    def signing_key_texts(self) -> list[str]:
+        """Return the signing keys as they are written, from the file if there is one. It is read anew each time."""
+        if self.signing_keys_file is not None:
+            return self.signing_keys_file.read_text(encoding="utf-8").split()
+        return self.signing_keys.split()
+
+
+def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
+    """Read the environment.
+
+    Raises:
+        EnvironmentInvalid: if a variable is missing or wrong.
+    """
+    try:
+        keys_file = environment.get(Env.SIGNING_KEYS_FILE)
+        return Attempt(
+            redis_url=environment[Env.REDIS_URL],
+            instance=environment.get(Env.INSTANCE, DEFAULT_INSTANCE),
+            task_id=environment[Env.TASK_ID],
+            number=int(environment[Env.ATTEMPT]),
+            token=environment[Env.TOKEN],
+            holder=environment.get(Env.HOLDER) or secrets.token_hex(8),
+            task_modules=tuple(environment.get(Env.TASK_MODULES, "").split()),
+            result_max_bytes=int(environment.get(Env.RESULT_MAX_BYTES, DEFAULT_RESULT_MAX_BYTES)),
+            signing_keys=environment.get(Env.SIGNING_KEYS, ""),
+            signing_keys_file=Path(keys_file) if keys_file else None,
+            callback_allow_loopback=environment.get(Env.CALLBACK_ALLOW_LOOPBACK) == "true",
+        )
+    except KeyError as missing:
+        raise EnvironmentInvalid(f"{missing.args[0]} is not set; a runner is started by the service") from None
+    except ValueError as error:
+        raise EnvironmentInvalid(f"{Env.ATTEMPT} and {Env.RESULT_MAX_BYTES} are integers: {error}") from None

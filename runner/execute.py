@@ -1,0 +1,170 @@
+"""One attempt from its start to its first delivery try."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from runner.attempt import EnvironmentInvalid, read_attempt
+from runner.connect import connect
+from runner.contract import (
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    RUNNER_DELIVERY_TIMEOUT_SECONDS,
+    DeliveryStatus,
+    Error,
+    ErrorCode,
+    State,
+    delivery_id,
+    outcome_body,
+)
+from runner.report import ProgressThread, Refused, Report, Unreachable
+from runner.result import ResultRefused, encode_result
+
+if TYPE_CHECKING:
+    from runner.attempt import Attempt
+    from runner.delivery.post import Try
+    from runner.report import Started
+
+MAX_MESSAGE_CHARACTERS: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the task ended: `done` with a result, or `failed` with an error."""
+
+    state: State
+    result_json: str
+    error: Error | None
+
+
+def main() -> int:
+    """Run the attempt that the environment names; return the exit code (`runner.contract.EXIT_*`)."""
+    sys.set_int_max_str_digits(0)
+    try:
+        attempt = read_attempt()
+        report = Report(connect(attempt.redis_url), attempt)
+        _run(attempt, report)
+    except EnvironmentInvalid as error:
+        return _say(EXIT_USAGE, str(error))
+    except Refused as refusal:
+        return _say(EXIT_REFUSED, f"refused: {refusal}")
+    except Unreachable as fault:
+        return _say(EXIT_UNREACHABLE, f"Redis does not answer: {fault}")
+    return EXIT_OK
+
+
+def _run(attempt: Attempt, report: Report) -> None:
+    started = report.start()
+    began = time.monotonic()
+    outcome = _compute(attempt, report, started)
+    finished_ms = max(started.started_ms, started.now_ms + int((time.monotonic() - began) * 1000))
+    body = outcome_body(
+        task_id=attempt.task_id,
+        task_type=started.task_type,
+        status=outcome.state,
+        result_json=outcome.result_json,
+        error=outcome.error,
+        attempt=attempt.number,
+        created_ms=started.created_ms,
+        started_ms=started.started_ms,
+        finished_ms=finished_ms,
+    )
+    until = began + (started.started_ms + started.timeout_ms - started.now_ms) / 1000
+    report.finish(outcome.state, outcome.error, body, finished_ms, until=until)
+    if started.result_url is not None:
+        _deliver(attempt, report, started.result_url, body)
+
+
+def _compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
+    thread = ProgressThread(report)
+    thread.start()
+    try:
+        return Outcome(State.DONE, _result(attempt, started, thread), None)
+    except ResultRefused as refusal:
+        return _failed(refusal.code, str(refusal))
+    except BaseException as fault:  # noqa: BLE001 - whatever a task raises, SystemExit too, is its failure and not ours
+        traceback.print_exc()
+        return _failed(ErrorCode.TASK_ERROR, f"{type(fault).__name__}: {fault}")
+    finally:
+        thread.end()
+
+
+def _result(attempt: Attempt, started: Started, thread: ProgressThread) -> str:
+    from pydantic import ValidationError  # noqa: PLC0415 - imported with the task type, while `start` is on record
+
+    from runner.tasks.progress import Progress  # noqa: PLC0415
+    from runner.tasks.registry import TaskModuleError, find  # noqa: PLC0415
+
+    try:
+        task_type = find(started.task_type, attempt.task_modules)
+    except TaskModuleError as error:
+        raise ResultRefused(ErrorCode.TASK_ERROR, str(error)) from error
+    if task_type is None:
+        raise ResultRefused(ErrorCode.TASK_ERROR, f"This runner knows no task type {started.task_type!r}")
+    try:
+        task_input = task_type.parse(json.loads(started.task_input))
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc'])) or 'input'}: {fault['msg']}" for fault in error.errors())
+        raise ResultRefused(ErrorCode.INPUT_INVALID, "; ".join(faults)) from error
+    progress = Progress(thread.set)
+    progress(0)
+    return encode_result(task_type.function(task_input, progress), attempt.result_max_bytes)
+
+
+def _failed(code: ErrorCode, message: str) -> Outcome:
+    return Outcome(State.FAILED, "null", {"code": code.value, "message": _clean(message)[:MAX_MESSAGE_CHARACTERS]})
+
+
+def _clean(text: str) -> str:
+    """A message a task raised may hold what is no Unicode text; it is told all the same."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _deliver(attempt: Attempt, report: Report, url: str, body: bytes) -> None:
+    import asyncio  # noqa: PLC0415 - after the outcome is recorded nobody waits for these imports
+
+    import redis  # noqa: PLC0415
+
+    from runner.delivery.schedule import next_delay_seconds  # noqa: PLC0415
+
+    result = asyncio.run(_post(attempt, url, body))
+    status = DeliveryStatus.PENDING
+    if result.delivered:
+        status = DeliveryStatus.DELIVERED
+    elif result.blocked:
+        status = DeliveryStatus.BLOCKED
+    try:
+        report.delivery(status, next_delay_seconds(1, random.random()) or 0, result.error or "")  # noqa: S311 - a jitter
+    except redis.RedisError as fault:
+        _say(EXIT_OK, f"the delivery try could not be reported, so it may be made again: {fault}")
+
+
+async def _post(attempt: Attempt, url: str, body: bytes) -> Try:
+    from runner.delivery.guard import Policy  # noqa: PLC0415
+    from runner.delivery.post import Sender  # noqa: PLC0415
+    from runner.delivery.sign import parse_keys  # noqa: PLC0415
+
+    keys = parse_keys(attempt.signing_key_texts())
+    policy = Policy(allow_loopback=attempt.callback_allow_loopback)
+    plain = url.lower().startswith("http:")
+    async with Sender(keys, policy, only_plain_http=plain) as sender:
+        return await sender.post(
+            url,
+            delivery_id(attempt.task_id),
+            body,
+            now_seconds=time.time(),
+            timeout_seconds=RUNNER_DELIVERY_TIMEOUT_SECONDS,
+        )
+
+
+def _say(exit_code: int, message: str) -> int:
+    sys.stderr.write(f"taskpost runner: {message}\n")
+    return exit_code

@@ -1,0 +1,173 @@
+"""What a runner tells Redis: that it begins, how far it is, how it ended, and whether its delivery try went through."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+
+from runner import scripts
+from runner.contract import EXIT_REFUSED, RUNNER_DELIVERY_LEASE_SECONDS, key_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.attempt import Attempt
+    from runner.contract import Error, State
+
+PROGRESS_INTERVAL_SECONDS: Final = 0.3
+START_PATIENCE_SECONDS: Final = 60.0
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 2.0
+MOST_TENTHS: Final = 999
+"""A task is at 100 percent when it is done, and that is what `finish` says."""
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a mistake
+    """This attempt is not the task's current one: whatever it does is not recorded."""
+
+
+class Unreachable(Exception):  # noqa: N818
+    """Redis did not answer until the deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What Redis tells a runner that begins. Times are Unix milliseconds by the clock of Redis."""
+
+    task_type: str
+    task_input: bytes
+    created_ms: int
+    started_ms: int
+    now_ms: int
+    timeout_ms: int
+    result_url: str | None
+
+
+class Report:
+    """The Redis side of one attempt. Not for use by several threads, except `progress`."""
+
+    def __init__(self, client: redis.Redis, attempt: Attempt) -> None:
+        self._client = client
+        self._attempt = attempt
+        self._keys = [key_prefix(attempt.instance)]
+        self._identity = (attempt.task_id, attempt.number, attempt.token)
+
+    def _call(self, verb: str, *arguments: str | bytes | float) -> Any:  # noqa: ANN401 - a reply of Redis
+        return self._client.register_script(scripts.load(verb))(keys=self._keys, args=arguments)
+
+    def start(self) -> Started:
+        """Say that the attempt begins.
+
+        Raises:
+            Refused: if it may not.
+            Unreachable: if Redis does not answer for a minute.
+        """
+        reply = _persist(
+            lambda: self._call("start", *self._identity, self._attempt.holder),
+            until=time.monotonic() + START_PATIENCE_SECONDS,
+        )
+        if reply[0] != b"started":
+            raise Refused(f"the task is {reply[1].decode()}")
+        _, task_type, task_input, created, started, now, timeout, result_url = reply
+        return Started(
+            task_type=task_type.decode(),
+            task_input=task_input,
+            created_ms=int(created),
+            started_ms=int(started),
+            now_ms=int(now),
+            timeout_ms=int(timeout),
+            result_url=None if result_url is None else result_url.decode(),
+        )
+
+    def progress(self, percent: float) -> bool:
+        """Report how far the task is; False if this attempt is no longer the current one."""
+        tenths = min(int(percent * 10), MOST_TENTHS)
+        return bool(self._call("progress", *self._identity, tenths) == 1)
+
+    def finish(self, state: State, error: Error | None, body: bytes, finished_ms: int, *, until: float) -> None:
+        """Record the outcome, again and again until the deadline (`until`, of the monotonic clock) while Redis is away.
+
+        Raises:
+            Refused: if the task has moved on.
+            Unreachable: if Redis did not answer until then.
+        """
+        code, message = ("", "") if error is None else (error["code"], error["message"])
+        lease_ms = int(RUNNER_DELIVERY_LEASE_SECONDS * 1000)
+        arguments = (*self._identity, state.value, code, message, body, finished_ms, lease_ms)
+        if _persist(lambda: self._call("finish", *arguments), until=until) != b"recorded":
+            raise Refused("the task has ended otherwise, or has another attempt")
+
+    def delivery(self, status: str, delay_seconds: float, error: str) -> None:
+        """Record how the delivery try ended. If Redis is away the try's lease runs out, and the service tries again."""
+        delay_ms = int(delay_seconds * 1000)
+        self._call("report_delivery", self._attempt.task_id, self._attempt.token, status, delay_ms, error)
+
+
+class ProgressThread(threading.Thread):
+    """Sends the latest percent a few times a second: neither a busy function nor a Redis outage holds up the other.
+
+    Told by Redis that the attempt is no longer the current one, it ends the process: the work is nobody's any more.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(name="progress", daemon=True)
+        self._report = report
+        self._latest = 0.0
+        self._changed = threading.Event()
+        self._over = threading.Event()
+
+    def set(self, percent: float) -> None:
+        """Take note of a new percent; returns at once."""
+        self._latest = percent
+        self._changed.set()
+
+    def end(self) -> None:
+        """Send no more, and wait until none is on its way."""
+        self._over.set()
+        self._changed.set()
+        self.join()
+
+    def run(self) -> None:
+        """Send until the end."""
+        while True:
+            self._changed.wait()
+            self._changed.clear()
+            if self._over.is_set():
+                return
+            self._send()
+            self._over.wait(PROGRESS_INTERVAL_SECONDS)
+
+    def _send(self) -> None:
+        try:
+            current = self._report.progress(self._latest)
+        except redis.RedisError:
+            self._changed.set()
+            return
+        if not current:
+            sys.stderr.write("taskpost runner: this attempt is no longer the current one; it ends\n")
+            sys.stderr.flush()
+            os._exit(EXIT_REFUSED)
+
+
+def _persist(call: Callable[[], Any], *, until: float) -> Any:  # noqa: ANN401 - the call's own result
+    """Call until it works or the deadline passes; what is called must bear repeating.
+
+    Raises:
+        Unreachable: with the last fault, when the deadline has passed.
+    """
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return call()
+        except redis.RedisError as fault:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise Unreachable(str(fault)) from fault
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,150 @@
+"""The task types by name: how a function becomes one, and how it is found with as few imports as can be."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+BUILT_IN: Final[tuple[str, ...]] = ("fibonacci", "prime_numbers", "sleep")
+"""The task types that are always there. Each is in the module of its name in `runner.tasks`."""
+
+DEFAULT_TIMEOUT_SECONDS: Final = 3_600.0
+MAX_TIMEOUT_SECONDS: Final = 86_400.0
+MIN_TIMEOUT_SECONDS: Final = 1.0
+
+TimeoutRule = Callable[[dict[str, Any]], float]
+"""Gives the run time in seconds that fits a valid task input."""
+
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")  # a Kubernetes label takes 63 characters
+_built_in_modules: Final = {name: f"runner.tasks.{name}" for name in BUILT_IN}
+_registered: Final[dict[str, TaskType]] = {}
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class TaskModuleError(Exception):
+    """A module of task types cannot be imported. The message names the module and the reason."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TaskType:
+    """A named computation: `function` takes an `input_model` and a `Progress`, and returns a value for JSON."""
+
+    name: str
+    function: Callable[..., Any]
+    input_model: type[BaseModel]
+    description: str
+    example: dict[str, Any]
+    max_timeout_seconds: float = MAX_TIMEOUT_SECONDS
+    default_timeout_seconds: TimeoutRule = lambda _: DEFAULT_TIMEOUT_SECONDS
+
+    @cached_property
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON Schema (draft 2020-12) of the input. Unknown fields are refused, unless the model allows them."""
+        schema = self.input_model.model_json_schema()
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+
+    def parse(self, task_input: Any) -> BaseModel:  # noqa: ANN401 - any JSON value
+        """Return the input as `function` takes it. Raises pydantic's `ValidationError` for one that does not fit."""
+        return self.input_model.model_validate(task_input)
+
+
+def task_type(
+    name: str,
+    *,
+    example: dict[str, Any],
+    max_timeout_seconds: float = MAX_TIMEOUT_SECONDS,
+    default_timeout_seconds: float | TimeoutRule = DEFAULT_TIMEOUT_SECONDS,
+) -> Callable[[_Function], _Function]:
+    """Make a function `(task_input: Model, progress: Progress) -> JSON value` the task type `name`.
+
+    Its description is the first line of the function's docstring, its input schema that of the pydantic model.
+    A default run time out of 1..`max_timeout_seconds` is brought within.
+
+    Raises:
+        TypeError: The function's first parameter is not annotated with a pydantic model.
+        ValueError: The name is taken, or is no name for a task type.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name for a task type: use 1 to 63 characters of a-z, 0-9, '_', '.', '-', "
+            "with a letter or digit first and last"
+        )
+
+    def default_timeout(task_input: dict[str, Any]) -> float:
+        seconds = default_timeout_seconds
+        if callable(seconds):
+            seconds = seconds(task_input)
+        return min(max(seconds, MIN_TIMEOUT_SECONDS), max_timeout_seconds)
+
+    def register(function: _Function) -> _Function:
+        if name in _registered:
+            raise ValueError(f"a task type {name!r} is registered already, by {_registered[name].function.__module__}")
+        _registered[name] = TaskType(
+            name=name,
+            function=function,
+            input_model=_input_model(function),
+            description=(function.__doc__ or "").strip().partition("\n")[0],
+            example=example,
+            max_timeout_seconds=max_timeout_seconds,
+            default_timeout_seconds=default_timeout,
+        )
+        return function
+
+    return register
+
+
+def find(name: str, modules: Sequence[str] = ()) -> TaskType | None:
+    """Return the task type `name`, or None if there is none.
+
+    For a built-in one its own module alone is imported, for another `modules` (dotted names) in turn until it is there.
+    Raises `TaskModuleError` if one of those cannot be imported.
+    """
+    for module in [_built_in_modules[name]] if name in BUILT_IN else modules:
+        if name in _registered:
+            break
+        _import(module)
+    return _registered.get(name)
+
+
+def load_all(modules: Sequence[str] = ()) -> dict[str, TaskType]:
+    """Import the built-in task types and all `modules`, and return every task type by name.
+
+    Raises `TaskModuleError` if a module cannot be imported, which is so too when it registers a name that is taken.
+    """
+    for module in (*_built_in_modules.values(), *modules):
+        _import(module)
+    return dict(_registered)
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        raise TaskModuleError(f"task module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _input_model(function: Callable[..., Any]) -> type[BaseModel]:
+    from pydantic import BaseModel  # noqa: PLC0415 - the module of the function has imported it, or fails right here
+
+    where = f"{function.__module__}.{function.__qualname__}"
+    try:
+        first = next(iter(inspect.signature(function).parameters), "")
+        model = typing.get_type_hints(function).get(first)
+    except NameError as error:
+        raise TypeError(f"{where}: {error}; import what it is annotated with at run time too") from error
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise TypeError(f"{where} must have a first parameter that is annotated with a pydantic model")
+    return model

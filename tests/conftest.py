@@ -1,0 +1,54 @@
+"""Fixtures for all tests: a Valkey for the session, and in it an instance of its own for each test."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api.queue.queue import Queue
+from runner.connect import connect_async
+from tests.support.valkey import ValkeyServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from redis.asyncio import Redis
+
+
+@pytest.fixture(scope="session")
+def _session_valkey() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey_url(_session_valkey: ValkeyServer) -> str:
+    """The URL of a server that all tests share: kill it not, fill it not, and use `instance`."""
+    return _session_valkey.url
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[ValkeyServer]:
+    """A server for this test alone, to be killed, paused, or filled."""
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis_client(valkey_url: str) -> AsyncIterator[Redis]:
+    client = connect_async(valkey_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def instance() -> str:
+    """A name that no other test has."""
+    return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def queue(redis_client: Redis, instance: str) -> Queue:
+    return Queue(redis_client, instance)

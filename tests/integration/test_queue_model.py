@@ -1,0 +1,367 @@
+"""The queue's verbs in random order, against a real Valkey and against a model of them in plain Python."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+
+from api.core.observation import AttemptId
+from api.core.task import Reason
+from api.queue.queue import Queue
+from api.queue.shapes import Accepted, QueueLimits, Refused, Retention, Slot, Submission
+from runner.attempt import Attempt
+from runner.connect import connect, connect_async
+from runner.contract import ENDS, MOVES, DeliveryStatus, State
+from runner.report import Refused as RunnerRefused
+from runner.report import Report
+
+TYPES = ("fast", "slow")
+INPUT = '{"n":1}'
+BODY = b'{"outcome":"of a task"}'
+LIMITS = QueueLimits(max_length=6, max_bytes=10_000)
+HOUR_SECONDS = 3600.0
+
+
+@dataclass
+class ModelTask:
+    """What the model knows of a task."""
+
+    task_id: str
+    task_type: str
+    priority: int
+    has_callback: bool
+    state: State = State.QUEUED
+    attempt: int = 0
+    token: str = ""
+    losses: int = 0
+    tenths: int = 0
+    delivery: DeliveryStatus = DeliveryStatus.NONE
+    tries: int = 0
+    slots: set[int] = field(default_factory=set)
+
+    def move(self, state: State) -> None:
+        assert state in MOVES[self.state]
+        self.state = state
+
+    def end(self, state: State, delivery: DeliveryStatus) -> None:
+        self.move(state)
+        if self.has_callback:
+            self.delivery = delivery
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Drives both; `attempts` are claims that were made, current or long past."""
+
+    tasks = Bundle("tasks")
+    attempts = Bundle("attempts")
+    redis_url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.client = connect_async(self.redis_url)
+        self.sync_client = connect(self.redis_url)
+        self.sync_client.flushall()
+        self.queue = Queue(self.client, "model")
+        self.model: dict[str, ModelTask] = {}
+        self.ended: list[str] = []
+        self.keys: dict[str, tuple[str, str]] = {}
+        self.leases: dict[str, str] = {}
+
+    def teardown(self) -> None:
+        self.do(self.client.aclose())
+        self.sync_client.close()
+        self.loop.close()
+
+    def do(self, awaitable):
+        return self.loop.run_until_complete(awaitable)
+
+    def report(self, attempt_id: AttemptId, token: str, holder: str = "holder") -> Report:
+        return Report(
+            self.sync_client,
+            Attempt(
+                redis_url=self.redis_url,
+                instance="model",
+                task_id=attempt_id.task_id,
+                number=attempt_id.attempt,
+                token=token,
+                holder=holder,
+                task_modules=(),
+                result_max_bytes=1,
+                signing_keys="",
+                signing_keys_file=None,
+                callback_allow_loopback=True,
+            ),
+        )
+
+    def waiting(self) -> list[ModelTask]:
+        queued = (task for task in self.model.values() if task.state is State.QUEUED)
+        return sorted(queued, key=lambda task: (-task.priority, task.task_id))
+
+    def is_current(self, task: ModelTask | None, attempt_id: AttemptId) -> bool:
+        return task is not None and task.attempt == attempt_id.attempt and task.state in {State.STARTING, State.RUNNING}
+
+    @initialize(target=tasks)
+    def begin(self):
+        return multiple()
+
+    @rule(
+        target=tasks,
+        task_type=st.sampled_from(TYPES),
+        priority=st.sampled_from((-100, 0, 0, 7, 100)),
+        has_callback=st.booleans(),
+        idempotency_key=st.sampled_from((None, None, "first", "second")),
+        digest=st.sampled_from(("a", "b")),
+    )
+    def submit(self, task_type, priority, has_callback, idempotency_key, digest):
+        url = "http://127.0.0.1/" if has_callback else None
+        submission = Submission(task_type, INPUT, url, priority, 60_000, idempotency_key, digest)
+        reply = self.do(self.queue.submit(submission, LIMITS))
+        known = self.keys.get(idempotency_key or "")
+        if known is not None:
+            first, first_digest = known
+            if digest != first_digest:
+                assert reply == Refused("conflict", first)
+            elif first not in self.model:
+                assert reply == Refused("expired", first)
+            else:
+                assert isinstance(reply, Accepted)
+                assert reply.replayed
+                assert reply.task.task_id == first
+            return multiple()
+        if len(self.waiting()) >= LIMITS.max_length:
+            assert reply == Refused("full_length", str(len(self.waiting())))
+            return multiple()
+        assert isinstance(reply, Accepted)
+        assert not reply.replayed
+        task = ModelTask(reply.task.task_id, task_type, priority, has_callback)
+        task.delivery = DeliveryStatus.WAITING if has_callback else DeliveryStatus.NONE
+        assert not self.model or task.task_id > max(self.model), "ids rise in the order of submission"
+        self.model[task.task_id] = task
+        if idempotency_key:
+            self.keys[idempotency_key] = (task.task_id, digest)
+        assert reply.task.queue_position == self.waiting().index(task) + 1
+        return task.task_id
+
+    @rule(target=attempts, concurrency=st.integers(0, 4), slow_limit=st.sampled_from((None, 0, 1, 2)))
+    def claim(self, concurrency, slow_limit):
+        claim = self.do(self.queue.claim(concurrency, {"fast": None, "slow": slow_limit}))
+        used = {name: sum(len(t.slots) for t in self.model.values() if t.task_type == name) for name in TYPES}
+        free = sum(used.values()) < concurrency
+        slow_free = slow_limit is None or used["slow"] < slow_limit
+        fitting = [task for task in self.waiting() if free and (task.task_type == "fast" or slow_free)]
+        if not fitting:
+            assert claim is None
+            return multiple()
+        task = fitting[0]
+        assert claim is not None
+        assert claim.attempt_id.task_id == task.task_id
+        task.move(State.STARTING)
+        task.attempt += 1
+        assert claim.attempt_id.attempt == task.attempt
+        task.token = claim.token
+        task.slots.add(task.attempt)
+        return claim.attempt_id, claim.token
+
+    @rule(target=attempts, percent=st.floats(0, 100))
+    def claim_and_run(self, percent):
+        attempt = self.claim(4, None)
+        if isinstance(attempt, tuple):
+            self.start(attempt, "holder")
+            self.progress(attempt, percent)
+        return attempt
+
+    @rule(attempt=attempts, holder=st.sampled_from(("holder", "other")))
+    def start(self, attempt, holder):
+        attempt_id, token = attempt
+        task = self.model.get(attempt_id.task_id)
+        allowed = self.is_current(task, attempt_id) and (task.state is State.STARTING or task.holder == holder)
+        if not allowed:
+            with pytest.raises(RunnerRefused):
+                self.report(attempt_id, token, holder).start()
+            return
+        started = self.report(attempt_id, token, holder).start()
+        assert started.task_input == INPUT.encode()
+        assert started.started_ms >= started.created_ms
+        if task.state is State.STARTING:
+            task.move(State.RUNNING)
+            task.holder = holder
+            task.tenths = 0
+
+    @rule(attempt=attempts, percent=st.floats(0, 100))
+    def progress(self, attempt, percent):
+        attempt_id, token = attempt
+        task = self.model.get(attempt_id.task_id)
+        current = self.is_current(task, attempt_id) and task.state is State.RUNNING
+        assert self.report(attempt_id, token).progress(percent) == current
+        if current:
+            task.tenths = max(task.tenths, min(int(percent * 10), 999))
+
+    @rule(attempt=attempts, state=st.sampled_from((State.DONE, State.FAILED)), wrong_token=st.booleans())
+    def finish(self, attempt, state, wrong_token):
+        attempt_id, token = attempt
+        task = self.model.get(attempt_id.task_id)
+        error = None if state is State.DONE else {"code": "task_error", "message": "it broke"}
+        finish = self.report(attempt_id, "wrong" if wrong_token else token).finish
+        right = task is not None and not wrong_token and task.attempt == attempt_id.attempt and task.token == token
+        if right and task.state is State.RUNNING:
+            finish(state, error, BODY, 5, until=0)
+            task.end(state, DeliveryStatus.SENDING)
+            self.ended.append(task.task_id)
+            task.tenths = 1000 if state is State.DONE else task.tenths
+            self.leases[task.task_id] = token
+        elif right and task.state is state:
+            finish(state, error, b"a repeat changes nothing", 6, until=0)
+        else:
+            with pytest.raises(RunnerRefused):
+                finish(state, error, BODY, 5, until=0)
+
+    @rule(attempt=attempts, counts=st.booleans())
+    def requeue(self, attempt, counts):
+        attempt_id, _ = attempt
+        task = self.model.get(attempt_id.task_id)
+        current = self.is_current(task, attempt_id)
+        reason = Reason("attempt_lost", "gone")
+        assert self.do(self.queue.requeue(attempt_id, reason, counts_as_loss=counts)) == current
+        if current:
+            task.move(State.QUEUED)
+            task.tenths = 0
+            task.losses += counts
+            task.slots.discard(task.attempt)
+
+    @rule(attempt=attempts)
+    def release(self, attempt):
+        attempt_id, _ = attempt
+        task = self.model.get(attempt_id.task_id)
+        if self.is_current(task, attempt_id):
+            return  # The controller releases only what is over.
+        task_type = task.task_type if task else "fast"
+        self.do(self.queue.release(Slot(attempt_id, task_type)))
+        if task:
+            task.slots.discard(attempt_id.attempt)
+            if task.attempt == attempt_id.attempt and task.state in ENDS:
+                task.token = ""
+
+    @rule(task_id=tasks, stale=st.booleans())
+    def cancel(self, task_id, stale):
+        found = self.do(self.queue.read(task_id))
+        if task_id not in self.model:
+            assert found is None
+            return
+        task, seen = self.model[task_id], found[0]
+        if stale and task.state is State.STARTING:
+            task.move(State.RUNNING)
+            task.holder = "holder"
+            self.report(AttemptId(task_id, task.attempt), task.token).start()
+        possible = seen.state is task.state and not seen.ended
+        reason = Reason("cancelled", "by request")
+        assert self.do(self.queue.conclude(seen, State.CANCELLED, reason, BODY, 7)) == possible
+        if possible:
+            task.end(State.CANCELLED, DeliveryStatus.PENDING)
+            self.ended.append(task_id)
+
+    @rule(limit=st.integers(1, 3), token=st.sampled_from(("sender-1", "sender-2")))
+    def lease_deliveries(self, limit, token):
+        due = [task_id for task_id in self.model if self.model[task_id].delivery is DeliveryStatus.PENDING]
+        _, leased = self.do(self.queue.claim_deliveries(limit, HOUR_SECONDS, token))
+        assert len(leased) == min(limit, len(due))
+        for delivery in leased:
+            assert delivery.task_id in due
+            assert delivery.attempts == self.model[delivery.task_id].tries
+            self.model[delivery.task_id].delivery = DeliveryStatus.SENDING
+            self.leases[delivery.task_id] = token
+
+    @rule(
+        task_id=tasks,
+        late=st.booleans(),
+        status=st.sampled_from((DeliveryStatus.DELIVERED, DeliveryStatus.PENDING, DeliveryStatus.DEAD)),
+    )
+    def report_delivery(self, task_id, late, status):
+        token = "late" if late else self.leases.get(task_id, "none")
+        self.do(self.queue.report_delivery(task_id, token, status, 0, ""))
+        task = self.model.get(task_id)
+        if task is None or task.delivery in {DeliveryStatus.NONE, DeliveryStatus.WAITING, DeliveryStatus.DELIVERED}:
+            return
+        if status is DeliveryStatus.DELIVERED or token == self.leases.get(task_id):
+            task.delivery = status
+            task.tries += 1
+            self.leases.pop(task_id, None)
+
+    @rule(keep=st.integers(0, 2))
+    def sweep(self, keep):
+        self.do(self.queue.sweep(Retention(HOUR_SECONDS * 10_000_000, keep, 10_000)))
+        count = len(self.ended)
+        for task_id in list(self.ended):
+            if count <= keep:
+                break
+            task = self.model[task_id]
+            self.ended.remove(task_id)
+            due = task.delivery in {DeliveryStatus.PENDING, DeliveryStatus.SENDING}
+            if due or task.attempt in task.slots:
+                self.ended.append(task_id)
+            else:
+                del self.model[task_id]
+                count -= 1
+
+    @rule(task_id=consumes(tasks))
+    def read_the_body(self, task_id):
+        body = self.do(self.queue.read_body(task_id))
+        model = self.model.get(task_id)
+        if model is None:
+            assert body.swept
+            return
+        assert body.state is model.state
+        assert body.body == (BODY if model.state in ENDS else None)
+
+    @invariant()
+    def every_task_is_as_the_model(self):
+        for model in self.model.values():
+            task, use = self.do(self.queue.read(model.task_id))
+            assert (task.state, task.attempt, task.losses) == (model.state, model.attempt, model.losses)
+            assert task.percent_tenths == model.tenths
+            assert (task.delivery.status, task.delivery.attempts) == (model.delivery, model.tries)
+            assert use.total == sum(len(other.slots) for other in self.model.values())
+
+    @invariant()
+    def list_is_the_model(self):
+        """Page by page, newest first, with places in the queue."""
+        positions = {task.task_id: place for place, task in enumerate(self.waiting(), 1)}
+        expected = [(t.task_id, t.state, positions.get(t.task_id)) for t in self.model.values()][::-1]
+        seen, cursor = [], None
+        while True:
+            page = self.do(self.queue.list(cursor=cursor, limit=3, states=State, task_type=None))
+            assert page.total == len(expected)
+            seen += [(task.task_id, task.state, task.queue_position) for task in page.tasks]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert seen == expected
+
+    @invariant()
+    def counts_are_the_model(self):
+        counts = self.do(self.queue.counts())
+        assert counts.queued_bytes == len(INPUT) * len(self.waiting())
+        assert counts.body_bytes == len(BODY) * len(self.ended)
+        slots = {(t.task_id, attempt) for t in self.model.values() for attempt in t.slots}
+        assert {(s.attempt_id.task_id, s.attempt_id.attempt) for s in self.do(self.queue.slots())} == slots
+        unsettled = [t for t in self.model.values() if t.state in {State.STARTING, State.RUNNING}]
+        assert all(t.attempt in t.slots for t in unsettled), "no attempt without a slot"
+
+
+def test_queue_follows_its_model(valkey_url):
+    class Machine(QueueMachine):
+        redis_url = valkey_url
+
+    from hypothesis.stateful import run_state_machine_as_test
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=120, stateful_step_count=50, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,115 @@
+"""The web part as it is served: uvicorn on loopback, in the event loop of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import uvicorn
+
+from api.core.task_types import TaskTypeDefinition
+from api.queue.shapes import QueueLimits
+from api.web.application import create_app
+from api.web.services import Services, WebSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractContextManager
+
+    from fastapi import FastAPI
+
+    from api.queue.queue import Queue
+
+TYPES = {
+    definition.name: definition
+    for definition in (
+        TaskTypeDefinition(
+            name="fibonacci",
+            description="The n-th Fibonacci number.",
+            input_schema={
+                "type": "object",
+                "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 10_000_000}},
+                "required": ["n"],
+                "additionalProperties": False,
+            },
+            example={"n": 100},
+            concurrency=None,
+            max_timeout_seconds=3600,
+            default_timeout_seconds=lambda _: 600,
+        ),
+        TaskTypeDefinition(
+            name="sleep",
+            description="Sleeps.",
+            input_schema={
+                "type": "object",
+                "properties": {"seconds": {"type": "number", "minimum": 0, "maximum": 86_400}},
+                "required": ["seconds"],
+                "additionalProperties": False,
+            },
+            example={"seconds": 1.5},
+            concurrency=2,
+            max_timeout_seconds=86_460,
+            default_timeout_seconds=lambda task_input: task_input["seconds"] + 60,
+        ),
+        TaskTypeDefinition(
+            name="anything",
+            description="Takes whatever is sent.",
+            input_schema={},
+            example={},
+            concurrency=None,
+            max_timeout_seconds=60,
+            default_timeout_seconds=lambda _: 1e9,
+        ),
+    )
+}
+VALID: dict[str, Any] = {"result_url": None, "task_type": "fibonacci", "task_input": {"n": 10}}
+
+
+async def always_ready() -> str | None:
+    return None
+
+
+def services_of(queue: Queue, **settings: Any) -> Services:
+    """Services with plain settings; `ready` and settings can be given."""
+    ready = settings.pop("ready", always_ready)
+    plain = {"queue_limits": QueueLimits(max_length=10_000, max_bytes=64 * 1024 * 1024), "concurrency": 4}
+    return Services(queue=queue, types=TYPES, settings=WebSettings(**plain | settings), ready=ready)
+
+
+class _Server(uvicorn.Server):
+    """Ends by an event, and leaves the test's signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ended = asyncio.Event()
+
+    def capture_signals(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.ended.wait()
+
+
+@asynccontextmanager
+async def serving(app: FastAPI, **options: Any) -> AsyncIterator[str]:
+    """Serve an application; gives its URL. The socket listens before the server runs, so nobody has to wait for it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(app, log_config=None, access_log=False, **options)
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.ended.set()
+            await serving
+
+
+@asynccontextmanager
+async def web_client(services: Services, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a served application of these services."""
+    async with serving(create_app(services), **options) as url, httpx.AsyncClient(base_url=url) as client:
+        yield client

@@ -1,0 +1,87 @@
+"""The command line as a process of its own: exit codes, signals, pipes, and what it imports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.client.scripted_service import TASK_ID, Reply, Service, summary, task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMAND = str(Path(sys.executable).with_name("taskpost"))
+TARGET = f"/api/tasks/{TASK_ID}"
+
+
+def started(service: Service, arguments: Sequence[str], **variables: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "TASKPOST_URL": service.url, **variables}
+    return subprocess.Popen([COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_the_installed_command_works(service: Service) -> None:
+    service.on("GET", TARGET, Reply(body=task("failed", error={"code": "crashed", "message": "größer ☃"})))
+
+    with started(service, ["get", TASK_ID], PYTHONIOENCODING="cp1252") as process:
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (0, b"")
+    assert "error     größer \\u2603 (crashed)".encode("cp1252") in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT cannot be sent to a process elsewhere")
+def test_ctrl_c_while_waiting(service: Service) -> None:
+    service.on("GET", TARGET, Reply(body=task("running")))
+
+    with started(service, ["result", TASK_ID, "--wait"]) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"fibonacci: running, 0.0 %\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, out) == (130, b"")
+    assert f"The task goes on. Follow it: taskpost result {TASK_ID} --wait" in err.decode()
+    assert b"Traceback" not in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a broken pipe is another error elsewhere")
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["get", TASK_ID], ["--help"]])
+def test_a_broken_pipe_is_quiet(arguments: list[str], service: Service) -> None:
+    service.on("GET", "/api/tasks", Reply(body=[summary(number) for number in range(1000)]))
+    service.on("GET", TARGET, Reply(body=task()))
+
+    with started(service, arguments) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+
+    assert err == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import taskpost.cli.main", ("httpx", "rich.console", "api")),
+        ("import taskpost; taskpost.Client()", ("api", "runner", "pydantic", "fastapi")),
+    ],
+)
+def test_nothing_is_imported_before_it_is_needed(code: str, absent: tuple[str, ...]) -> None:
+    check = f"import sys\n{code}\nprint(sorted(sys.modules.keys() & set({absent!r})))"
+
+    found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=30, check=True)
+
+    assert found.stdout == "[]\n"
+
+
+def test_the_version_is_the_distributions() -> None:
+    found = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, timeout=30, check=True)
+
+    assert found.stdout.startswith("taskpost, version 0.")

@@ -1,0 +1,148 @@
+"""Signatures, held against the library of the standard, and the receiver."""
+
+from __future__ import annotations
+
+import base64
+import socket
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+from taskpost.receiver import Received, Receiver, SignatureInvalid, verify
+
+KEY, OTHER_KEY, THIRD_KEY = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in range(3))
+BODY = '{"status":"done","text":"größer"}'.encode()
+NOW = datetime.now(UTC)
+
+
+def signed(*keys: str, body: bytes = BODY, moment: datetime = NOW) -> dict[str, str]:
+    """Headers as the standard's own library makes them."""
+    signatures = [Webhook(key).sign("msg_1", moment.replace(tzinfo=UTC), body.decode()) for key in keys]
+    return {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def test_what_the_standard_signs_is_verified() -> None:
+    headers = signed(KEY)
+
+    verify(headers, BODY, KEY)
+    verify({name.title(): value for name, value in headers.items()}, BODY, [KEY], now=NOW)
+    assert Webhook(KEY).verify(BODY, headers)
+
+
+def test_keys_without_padding_are_the_same_keys() -> None:
+    verify(signed(KEY), BODY, KEY.rstrip("="))
+
+
+def test_keys_can_be_exchanged() -> None:
+    verify(signed(KEY, OTHER_KEY), BODY, OTHER_KEY)
+    verify(signed(KEY), BODY, iter([OTHER_KEY, KEY]))
+    later = signed(KEY)
+    later["webhook-signature"] = "v1a,bmV3ZXI= not-one " + later["webhook-signature"]
+    verify(later, BODY, KEY)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (signed(OTHER_KEY, THIRD_KEY), BODY),
+        (signed(KEY), BODY + b" "),
+        ({**signed(KEY), "webhook-id": "msg_2"}, BODY),
+        ({**signed(KEY), "webhook-signature": signed(KEY)["webhook-signature"].removeprefix("v1,")}, BODY),
+        ({**signed(KEY), "webhook-signature": signed(KEY)["webhook-signature"].replace("v1,", "v2,")}, BODY),
+        ({**signed(KEY), "webhook-signature": "v1,ü\udc80"}, BODY),
+        ({**signed(KEY), "webhook-signature": " "}, BODY),
+    ],
+)
+def test_a_signature_of_something_else_is_refused(headers: dict[str, str], body: bytes) -> None:
+    with pytest.raises(SignatureInvalid, match="No signature in webhook-signature fits"):
+        verify(headers, body, KEY)
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+def test_a_missing_header_is_named(name: str) -> None:
+    headers = signed(KEY)
+    del headers[name]
+
+    with pytest.raises(SignatureInvalid, match=f"The header {name} is missing"):
+        verify(headers, BODY, KEY)
+
+
+def test_only_what_is_fresh_is_taken() -> None:
+    headers = signed(KEY)
+    stamped = datetime.fromtimestamp(int(NOW.timestamp()), UTC)
+
+    verify(headers, BODY, KEY, now=stamped + timedelta(seconds=300))
+    verify(headers, BODY, KEY, now=stamped + timedelta(seconds=400), tolerance_seconds=400)
+    with pytest.raises(SignatureInvalid, match="The callback is 301 s old; 300 s are allowed"):
+        verify(headers, BODY, KEY, now=stamped + timedelta(seconds=301))
+    with pytest.raises(SignatureInvalid, match="The callback is 301 s in the future"):
+        verify(headers, BODY, KEY, now=stamped - timedelta(seconds=301))
+
+
+@pytest.mark.parametrize("timestamp", ["now", "-1", "1.5", "٣", "9" * 5000])
+def test_a_timestamp_is_whole_seconds(timestamp: str) -> None:
+    with pytest.raises(SignatureInvalid, match="not a Unix time in seconds"):
+        verify({**signed(KEY), "webhook-timestamp": timestamp}, BODY, KEY)
+
+
+@pytest.mark.parametrize("key", ["", "whsec_", "whsec_!!!!", "whsec_ü", KEY.removeprefix("whsec_")])
+def test_a_wrong_key_is_a_fault_of_the_program(key: str) -> None:
+    with pytest.raises(ValueError, match="A key looks like whsec_<base64>"):
+        verify(signed(KEY), BODY, key)
+
+
+def test_no_key_is_a_fault_too() -> None:
+    with pytest.raises(ValueError, match="No key"):
+        verify(signed(KEY), BODY, [])
+
+
+def test_headers_of_any_mapping_will_do() -> None:
+    message = Message()
+    for name, value in signed(KEY).items():
+        message[name.upper()] = value
+
+    verify(httpx.Headers(signed(KEY)), BODY, KEY)
+    verify(dict(message.items()), BODY, KEY)
+
+
+def test_the_receiver_keeps_what_comes_in() -> None:
+    with Receiver() as receiver:
+        assert httpx.post(receiver.url + "a/path?b", content=BODY, headers=signed(KEY)).status_code == 200
+        received = receiver.next(5)
+
+    verify(received.headers, received.body, KEY, now=received.received_at)
+    assert (received.path, received.json()["status"]) == ("/a/path?b", "done")
+
+
+def test_the_receiver_answers_as_it_is_told() -> None:
+    statuses: list[int | None] = [503, None, 204]
+
+    def respond(received: Received) -> int | None:
+        assert received.body == BODY
+        return statuses.pop(0)
+
+    with Receiver(respond) as receiver:
+        assert httpx.post(receiver.url, content=BODY).status_code == 503
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.post(receiver.url, content=BODY)
+        assert httpx.post(receiver.url, content=BODY).status_code == 204
+        assert [receiver.next(5).body for _ in range(3)] == [BODY] * 3
+
+
+def test_waiting_for_nothing_ends() -> None:
+    with Receiver() as receiver, pytest.raises(TimeoutError, match=r"Nothing was received at http.* within 0.01 s"):
+        receiver.next(0.01)
+
+
+def test_a_closed_receiver_does_not_listen() -> None:
+    with Receiver() as receiver:
+        port = httpx.URL(receiver.url).port
+    assert port is not None
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
