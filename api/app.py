@@ -173,11 +173,12 @@ def _keys(settings: Settings) -> list[str]:
 
 
 def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | None) -> dict[str, str]:
-    environment = {
+    environment: dict[str, str] = {
         Env.REDIS_URL: redis_url,
         Env.INSTANCE: settings.instance,
         Env.TASK_MODULES: " ".join(settings.task_modules),
         Env.RESULT_MAX_BYTES: str(settings.result_max_bytes),
+        Env.CALLBACK_RETRY_SECONDS: " ".join(map(str, settings.callback_retry_seconds)),
         Env.CALLBACK_ALLOW_LOOPBACK: "true" if settings.loopback_callbacks_allowed else "false",
     }
     if keys_file is not None:
@@ -195,6 +196,7 @@ def _controller_config(
         limits=Limits(settings.max_attempts, settings.start_deadline_seconds),
         retention=Retention(settings.retention_seconds, settings.retention_max_count, settings.retention_max_bytes),
         grace_seconds=settings.grace_seconds,
+        retry_seconds=settings.callback_retry_seconds,
     )
 
 

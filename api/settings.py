@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_MAX_BYTES
+from runner.delivery.schedule import DELAYS_SECONDS
 
 ENV_PREFIX = "TASKPOST_"
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -38,7 +39,9 @@ def default_executor() -> Literal["local", "kubernetes"]:
 class Settings(BaseSettings):
     """All settings of the service."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     # Where the service listens, and how it is reached.
     bind: str = Field("127.0.0.1:8000", description="Address to listen on, as host:port; port 0 takes a free one.")
@@ -103,14 +106,15 @@ class Settings(BaseSettings):
         None, description="Whether callbacks may go to loopback addresses; only in embedded mode by default."
     )
 
-    @field_validator("cors_origins", "task_modules", "signing_keys", mode="before")
+    callback_retry_seconds: Annotated[tuple[Annotated[float, Field(gt=0)], ...], NoDecode] = Field(
+        DELAYS_SECONDS,
+        description="Pauses between delivery tries, separated by commas; then it is dead.",
+    )
+
+    @field_validator("callback_retry_seconds", "cors_origins", "task_modules", "signing_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            tuple(re.split(r"[,\s]+", value.strip(", \n\t")))
-            if isinstance(value, str) and value.strip()
-            else value or ()
-        )
+        return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
 
     @field_validator("type_concurrency", mode="before")
     @classmethod

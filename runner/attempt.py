@@ -33,6 +33,7 @@ class Attempt:
     signing_keys: str
     signing_keys_file: Path | None
     callback_allow_loopback: bool
+    callback_retry_seconds: tuple[float, ...]
 
     def signing_key_texts(self) -> list[str]:
         """Return the signing keys as they are written, from the file if there is one. It is read anew each time."""
@@ -61,8 +62,10 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
             signing_keys=environment.get(Env.SIGNING_KEYS, ""),
             signing_keys_file=Path(keys_file) if keys_file else None,
             callback_allow_loopback=environment.get(Env.CALLBACK_ALLOW_LOOPBACK) == "true",
+            callback_retry_seconds=tuple(map(float, environment.get(Env.CALLBACK_RETRY_SECONDS, "").split())),
         )
     except KeyError as missing:
         raise EnvironmentInvalid(f"{missing.args[0]} is not set; a runner is started by the service") from None
     except ValueError as error:
-        raise EnvironmentInvalid(f"{Env.ATTEMPT} and {Env.RESULT_MAX_BYTES} are integers: {error}") from None
+        names = f"{Env.ATTEMPT}, {Env.RESULT_MAX_BYTES} and {Env.CALLBACK_RETRY_SECONDS}"
+        raise EnvironmentInvalid(f"{names} are numbers: {error}") from None

@@ -18,7 +18,6 @@ from runner.contract import (
     EXIT_UNREACHABLE,
     EXIT_USAGE,
     RUNNER_DELIVERY_TIMEOUT_SECONDS,
-    DeliveryStatus,
     Error,
     ErrorCode,
     State,
@@ -133,16 +132,12 @@ def _deliver(attempt: Attempt, report: Report, url: str, body: bytes) -> None:
 
     import redis  # noqa: PLC0415
 
-    from runner.delivery.schedule import next_delay_seconds  # noqa: PLC0415
+    from runner.delivery.schedule import judge  # noqa: PLC0415
 
     result = asyncio.run(_post(attempt, url, body))
-    status = DeliveryStatus.PENDING
-    if result.delivered:
-        status = DeliveryStatus.DELIVERED
-    elif result.blocked:
-        status = DeliveryStatus.BLOCKED
+    status, delay_seconds = judge(result, 1, random.random(), attempt.callback_retry_seconds)  # noqa: S311 - a jitter
     try:
-        report.delivery(status, next_delay_seconds(1, random.random()) or 0, result.error or "")  # noqa: S311 - a jitter
+        report.delivery(status, delay_seconds, result.error or "")
     except redis.RedisError as fault:
         _say(EXIT_OK, f"the delivery try could not be reported, so it may be made again: {fault}")
 

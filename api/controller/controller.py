@@ -16,7 +16,7 @@ from api.controller.sweep import sweep
 from api.core.observation import Phase, StopReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from api.core.settle import Limits
     from api.executors.base import Executor
@@ -40,6 +40,7 @@ class ControllerConfig:
     limits: Limits
     retention: Retention
     grace_seconds: float
+    retry_seconds: Sequence[float]
 
 
 class Controller:
@@ -64,7 +65,7 @@ class Controller:
             environment=config.environment,
         )
         self._settler = Settler(queue, executor, dispatcher, config.limits)
-        deliverer = Deliverer(queue, sender)
+        deliverer = Deliverer(queue, sender, config.retry_seconds)
         wakeups = self._wakeups
         self._dispatch = ("dispatch", lambda: dispatcher.dispatch(wakeups.dispatch))
         self._duties = (

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from api.controller.supervise import wait_at_most
 from api.queue.errors import QueueUnavailable
-from runner.contract import DeliveryStatus, delivery_id
-from runner.delivery.schedule import next_delay_seconds
+from runner.contract import delivery_id
+from runner.delivery.schedule import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from api.queue.queue import Queue
     from api.queue.shapes import DueDelivery
-    from runner.delivery.post import Sender, Try
+    from runner.delivery.post import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +35,9 @@ LAST_TRIES_SECONDS: Final = 2.0
 class Deliverer:
     """Leases due deliveries, makes the tries side by side, and reports each."""
 
-    def __init__(self, queue: Queue, sender: Sender) -> None:
+    def __init__(self, queue: Queue, sender: Sender, retry_seconds: Sequence[float]) -> None:
         self._queue = queue
+        self._retry_seconds = retry_seconds
         self._sender = sender
         self._tries: set[asyncio.Task[None]] = set()
 
@@ -75,20 +78,10 @@ class Deliverer:
                 now_seconds=time.time(),
                 timeout_seconds=TRY_SECONDS,
             )
-            status, delay_seconds = judge(result, delivery.attempts + 1, random.random())  # noqa: S311 - a jitter
+            status, delay_seconds = judge(result, delivery.attempts + 1, random.random(), self._retry_seconds)  # noqa: S311 - a jitter
             await self._queue.report_delivery(delivery.task_id, token, status, delay_seconds, result.error or "")
         except QueueUnavailable as fault:
             logger.warning("delivery_not_reported", extra={"task_id": delivery.task_id, "reason": fault.reason})
         else:
             names = {"task_id": delivery.task_id, "status": status.value, "tries": delivery.attempts + 1}
             logger.info("delivery_tried", extra=names | {"error": result.error})
-
-
-def judge(result: Try, attempts: int, chance: float) -> tuple[DeliveryStatus, float]:
-    """Return what a try, the `attempts`-th, makes of its delivery, and the seconds until the next one."""
-    if result.delivered:
-        return DeliveryStatus.DELIVERED, 0
-    if result.blocked:
-        return DeliveryStatus.BLOCKED, 0
-    delay_seconds = next_delay_seconds(attempts, chance)
-    return (DeliveryStatus.DEAD, 0) if delay_seconds is None else (DeliveryStatus.PENDING, delay_seconds)

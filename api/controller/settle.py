@@ -52,7 +52,7 @@ class Settler:
             await wait_at_most(wake, await self.settle_all())
 
     async def settle_all(self) -> float:
-        """Settle every attempt that holds a slot, end those that hold none; return the seconds until it is due again."""
+        """Settle every attempt that holds a slot, end those that hold none; return the seconds until this is due."""
         async with self._dispatcher.claiming:
             slots = await self._queue.slots()
             observations = {seen.attempt_id: seen for seen in await self._executor.list()}

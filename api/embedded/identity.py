@@ -31,7 +31,7 @@ def _started(pid: int) -> str:
         # psutil's time of creation moves there when the clock is set. Ticks since this very boot do not.
         fields_after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
         return f"{_boot()}/{fields_after_name.split()[19]}"
-    return repr(psutil.Process(pid).create_time())  # pragma: no cover - macOS, where it is fixed at the start
+    return repr(psutil.Process(pid).create_time())
 
 
 def _boot() -> str:

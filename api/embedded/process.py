@@ -65,7 +65,7 @@ class Child(Process):
         if hasattr(os, "waitid"):
             with suppress(ChildProcessError):  # reaped by the kernel, where SIGCHLD was ignored from the start
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        else:  # pragma: no cover - macOS before Python 3.13
+        else:  # macOS before Python 3.13
             self._popen.wait()
         with self._reaping:
             _signal_group(self.pid, signal.SIGKILL)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.middleware import Middleware
 
 from api.web import cors, problems
 from api.web.head import HeadAsGet, PrefixStripped
 from api.web.openapi import DESCRIPTION, VERSION, Application
+from api.web.operation import DirectRoute
 from api.web.routes import documentation, health, tasks, types
 from api.web.submission import Intake
 from runner.delivery.guard import Policy
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from api.web.services import Services, WebSettings
+
+_OPERATIONS: Final = {
+    "tasks": tasks.ROUTES,
+    "task types": types.ROUTES,
+    "operation": (*health.ROUTES, *documentation.ROUTES),
+}
+_PLACES: Final = frozenset(operation.path.split("/")[1] for group in _OPERATIONS.values() for operation in group)
 
 
 def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextManager[None]] = nullcontext) -> FastAPI:
@@ -42,6 +50,7 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
         description=DESCRIPTION,
         # Where the proxy's prefix is not known, the calls are where this document is.
         servers=[{"url": settings.root_path or "."}],
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -52,9 +61,16 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
     app.state.services = services
     app.state.intake = Intake(services.types, Policy(allow_loopback=settings.loopback_callbacks_allowed))
     problems.install(app)
-    for routes in (tasks, types, health, documentation):
-        app.include_router(routes.router)
+    _add_routes(app)
     return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    # Straight to the application, tasks first: each router that is included costs every request its part.
+    app.router.route_class = DirectRoute
+    for tag, operations in _OPERATIONS.items():
+        for operation in operations:
+            operation.add_to(app, tag)
 
 
 def _middleware(settings: WebSettings) -> list[Middleware]:
@@ -70,5 +86,5 @@ def _middleware(settings: WebSettings) -> list[Middleware]:
             )
         )
     if settings.root_path:
-        middleware.append(Middleware(PrefixStripped, prefix=settings.root_path))
+        middleware.append(Middleware(PrefixStripped, prefix=settings.root_path, places=_PLACES))
     return middleware

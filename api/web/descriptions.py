@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
-
-from fastapi import Path
-from starlette.responses import Response
+from typing import Any, Final
 
 from api.web import schemas
-from api.web.openapi import answer, example_of, header_parameter, problem_answers, query_parameters, schema_of
+from api.web.openapi import (
+    answer,
+    example_of,
+    header_parameter,
+    path_parameter,
+    problem_answers,
+    query_parameters,
+    schema_of,
+)
 from api.web.problems import Code
 from api.web.request_body import CONTENT_TYPE_RULE
 
-TaskId: TypeAlias = Annotated[str, Path(description="Id of a task.", examples=[schemas.EXAMPLE_ID])]
+_TASK_ID: Final = [path_parameter("task_id", "Id of a task.", {"type": "string", "format": "uuid"}, schemas.EXAMPLE_ID)]
 
 
 def _operation(
@@ -25,7 +30,6 @@ def _operation(
         "summary": summary,
         "description": description,
         "responses": responses,
-        "response_class": Response,
         "openapi_extra": extra,
     }
 
@@ -97,6 +101,7 @@ READ: Final = _operation(
         200: answer("The task.", schema_of(schemas.Task), "waiting"),
         **problem_answers(Code.TASK_NOT_FOUND, Code.UNAVAILABLE),
     },
+    parameters=_TASK_ID,
 )
 CANCEL: Final = _operation(
     "Cancel a task",
@@ -105,6 +110,7 @@ CANCEL: Final = _operation(
         200: answer("The task is cancelled.", schema_of(schemas.Task), "cancelled"),
         **problem_answers(Code.TASK_NOT_FOUND, Code.TASK_ENDED, Code.UNAVAILABLE),
     },
+    parameters=_TASK_ID,
 )
 RESULT: Final = _operation(
     "Read a task's outcome",
@@ -113,6 +119,7 @@ RESULT: Final = _operation(
         200: answer("The outcome.", schema_of(schemas.Outcome), "outcome"),
         **problem_answers(Code.TASK_NOT_FOUND, Code.NOT_ENDED, Code.RESULT_GONE, Code.UNAVAILABLE),
     },
+    parameters=_TASK_ID,
 )
 TASK_TYPES: Final = _operation(
     "List task types",

@@ -22,16 +22,22 @@ class HeadAsGet:
 
 
 class PrefixStripped:
-    """Takes a proxy's prefix off paths that still have it, so that both kinds of proxies work."""
+    """Takes a proxy's prefix off paths that still have it, so that both kinds of proxies work.
 
-    def __init__(self, app: ASGIApp, prefix: str) -> None:
+    `places` are the first parts of the paths that there are. What is left of a path must begin with one of them: behind
+    a proxy that strips the prefix `/api`, the path `/api/tasks` has it off already.
+    """
+
+    def __init__(self, app: ASGIApp, prefix: str, places: frozenset[str]) -> None:
         self._app = app
         self._prefix = prefix
+        self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         if scope["type"] == "http":
             path: str = scope["path"]
-            if path == self._prefix or path.startswith(self._prefix + "/"):
-                scope = {**scope, "path": path[len(self._prefix) :] or "/"}
+            rest = path.removeprefix(self._prefix) or "/"
+            if rest != path and rest[0] == "/" and rest.split("/")[1] in self._places:
+                scope = {**scope, "path": rest}
         await self._app(scope, receive, send)

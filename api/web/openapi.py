@@ -86,7 +86,7 @@ class Application(FastAPI):
         if self.openapi_schema is None:
             components = super().openapi().setdefault("components", {})
             _, definitions = models_json_schema(
-                [(model, "serialization") for model in schemas.ALL], ref_template="#/components/schemas/{model}"
+                [(model, "validation") for model in schemas.ALL], ref_template="#/components/schemas/{model}"
             )
             components["schemas"] = definitions["$defs"]
             # Apart from the operations, because FastAPI takes every null out of those.
@@ -144,6 +144,11 @@ def query_parameters(*described: tuple[str, str, dict[str, Any], Any]) -> list[d
 def header_parameter(name: str, description: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
     """Describe a header of a request."""
     return _parameter("header", name, description, schema, example)
+
+
+def path_parameter(name: str, description: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
+    """Describe a part of a path."""
+    return {**_parameter("path", name, description, schema, example), "required": True}
 
 
 def _parameter(place: str, name: str, description: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:  # noqa: ANN401

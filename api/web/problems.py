@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE: Final = "application/problem+json"
 METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
+TOO_LARGE: Final = 413
+_TITLES: Final = {TOO_LARGE: "Content Too Large"}  # Python 3.13 renamed it, and answers do not depend on the Python.
 LINGER_SECONDS: Final = 1.0
 LINGER_BYTES: Final = 16 * 1024 * 1024
 
@@ -81,7 +83,7 @@ def body_of(status: int, code: str, detail: str, errors: tuple[Fault, ...] = ())
     """Return the members of a problem."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "code": code,
@@ -93,7 +95,7 @@ def body_of(status: int, code: str, detail: str, errors: tuple[Fault, ...] = ())
 
 def respond(problem: Problem) -> Response:
     """Return the answer of a problem."""
-    kind = _LingeringResponse if problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else Response
+    kind = _LingeringResponse if problem.status == TOO_LARGE else Response
     return kind(
         json_bytes(body_of(problem.status, problem.code, problem.detail, problem.errors)),
         status_code=problem.status,
@@ -104,12 +106,12 @@ def respond(problem: Problem) -> Response:
 
 def install(app: FastAPI) -> None:
     """Let this module answer for all that is raised."""
-    app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(QueueUnavailable, _on_unavailable)
-    app.add_exception_handler(404, _on_not_found)
-    app.add_exception_handler(405, _on_method_not_allowed)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(Exception, _on_unexpected)
+    app.exception_handler(Problem)(_on_problem)
+    app.exception_handler(QueueUnavailable)(_on_unavailable)
+    app.exception_handler(404)(_on_not_found)
+    app.exception_handler(405)(_on_method_not_allowed)
+    app.exception_handler(ClientDisconnect)(_on_disconnect)
+    app.exception_handler(Exception)(_on_unexpected)
 
 
 class _LingeringResponse(Response):
@@ -136,13 +138,11 @@ async def _drain(receive: Receive) -> None:
         passed += len(message["body"])
 
 
-async def _on_problem(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 - by `install`; the same below
-    return respond(error)
+async def _on_problem(_request: Request, problem: Problem) -> Response:
+    return respond(problem)
 
 
-async def _on_unavailable(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, QueueUnavailable)  # noqa: S101
+async def _on_unavailable(_request: Request, error: QueueUnavailable) -> Response:
     headers = {"Retry-After": str(error.retry_after_seconds)}
     # What follows a colon are the words of the library: addresses of ours may be in them.
     detail = f"{error.reason.partition(':')[0]}."
@@ -155,7 +155,7 @@ async def _on_not_found(_request: Request, _error: Exception) -> Response:
 
 async def _on_method_not_allowed(request: Request, _error: Exception) -> Response:
     allowed = _allowed_methods(request)
-    return respond(Problem(405, Code.METHOD_NOT_ALLOWED, f"Here is only {allowed}.", headers={"Allow": allowed}))
+    return respond(Problem(405, Code.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"Allow": allowed}))
 
 
 async def _on_disconnect(_request: Request, _error: Exception) -> Response:

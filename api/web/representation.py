@@ -79,14 +79,14 @@ def waiting_reason(task: Task, use: SlotUse, concurrency: int, type_concurrency:
         return None
     before = _before(task.queue_position)
     if use.total >= concurrency:
-        return Reason("no_free_slot", f"{_taken(concurrency)}; {before}")
+        return Reason("no_free_slot", f"{_all_slots(concurrency)} taken; {before}")
     if type_concurrency is not None and use.of_type >= type_concurrency:
-        return Reason("type_at_limit", f"{_taken(type_concurrency)} that {task.task_type} may have; {before}")
+        return Reason("type_at_limit", f"{_all_slots(type_concurrency, ' for ' + task.task_type)} taken; {before}")
     return Reason("about_to_start", f"A slot is free; {before}")
 
 
-def _taken(slots: int) -> str:
-    return "The one slot is taken" if slots == 1 else f"All {slots} slots are taken"
+def _all_slots(number: int, purpose: str = "") -> str:
+    return f"The one slot{purpose} is" if number == 1 else f"All {number} slots{purpose} are"
 
 
 def _before(position: int | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from api.web.problems import Code, Problem
+from api.web.problems import TOO_LARGE, Code, Problem
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -77,4 +77,4 @@ def _is_json_type(value: str) -> bool:
 def _too_large() -> Problem:
     detail = f"The body has more than {MAX_BODY_BYTES} bytes, the most that is taken."
     # What follows is not read, so that no further request can be found in it.
-    return Problem(413, Code.BODY_TOO_LARGE, detail, headers={"Connection": "close"})
+    return Problem(TOO_LARGE, Code.BODY_TOO_LARGE, detail, headers={"Connection": "close"})

@@ -30,7 +30,7 @@ _CHARACTERS: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-
 _PORT: Final = re.compile(r":0*[1-9][0-9]{0,4}")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
-_PASSWORD: Final = re.compile(r"(?<=//)(?:([^@:/?#]*):)?[^@/?#]*@")
+_CREDENTIALS: Final = re.compile(r"(?P<scheme>[^/]*//)(?P<user>[^@:/?#]*:)?[^@/?#]*@")
 
 
 def refusal(url: str, policy: Policy) -> str | None:
@@ -50,9 +50,8 @@ def refusal(url: str, policy: Policy) -> str | None:
 
 def masked(url: str) -> str:
     """Return the URL without the credentials in it: `https://user:***@host/`."""
-    if "@" not in url:
-        return url
-    return _PASSWORD.sub(lambda found: "***@" if found[1] is None else f"{found[1]}:***@", url, count=1)
+    found = _CREDENTIALS.match(url)
+    return f"{found['scheme']}{found['user'] or ''}***@{url[found.end() :]}" if found else url
 
 
 def _host_refusal(host: str, policy: Policy) -> str | None:

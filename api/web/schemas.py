@@ -34,7 +34,7 @@ class TaskSubmission(BaseModel):
     task_input: Any = Field(
         default_factory=dict, description="Input, as the type's `input_schema` wants it; `{}` if left out."
     )
-    priority: Annotated[int, BeforeValidator(_integral), Field(ge=-100, le=100)] = Field(
+    priority: Annotated[int, Field(ge=-100, le=100), BeforeValidator(_integral)] = Field(
         default=0, description="Higher is first; first in, first out within one."
     )
     # 0, which nobody can send, stands for the type's own.

@@ -91,7 +91,7 @@ def _decode(text: str) -> Any:  # noqa: ANN401 - any JSON value
             return value
     faults = bounded(_walk(_MARKING.decode(text), ()))
     if faults:
-        raise InvalidJson("The body is not JSON that is understood in one way only.", faults)
+        raise InvalidJson("The body is not strict JSON; `errors` says where.", faults)
     return value
 
 

@@ -31,7 +31,7 @@ def parse_keys(texts: Iterable[str]) -> tuple[bytes, ...]:
 
 
 def signature_headers(keys: Sequence[bytes], delivery_id: str, timestamp_seconds: int, body: bytes) -> dict[str, str]:
-    """Return the headers of one try. Every key signs, so that receivers can go over to a new one; without one, none does."""
+    """Return the headers of one try. Every key signs, so that receivers can go over from an old one to a new one."""
     headers = {"webhook-id": delivery_id, "webhook-timestamp": str(timestamp_seconds)}
     if keys:
         message = b".".join((delivery_id.encode(), str(timestamp_seconds).encode(), body))

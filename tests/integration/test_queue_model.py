@@ -96,6 +96,7 @@ class QueueMachine(RuleBasedStateMachine):
                 signing_keys="",
                 signing_keys_file=None,
                 callback_allow_loopback=True,
+                callback_retry_seconds=(),
             ),
         )
 
@@ -353,15 +354,19 @@ class QueueMachine(RuleBasedStateMachine):
         assert all(t.attempt in t.slots for t in unsettled), "no attempt without a slot"
 
 
-def test_queue_follows_its_model(valkey_url):
+def test_queue_follows_its_model(own_valkey):
     class Machine(QueueMachine):
-        redis_url = valkey_url
+        redis_url = own_valkey.url
 
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=120, stateful_step_count=50, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+            max_examples=120,
+            stateful_step_count=50,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
         ),
     )

@@ -48,6 +48,8 @@ class _Attempt:
 class LocalExecutor(Executor):
     """Runs attempts as processes of this user. `directory` is ours alone, and holds a directory for each attempt."""
 
+    ends_with_service = True
+
     def __init__(self, directory: Path, *, grace_seconds: float, command: Sequence[str] = RUNNER_COMMAND) -> None:
         self._directory = directory
         self._grace_seconds = grace_seconds

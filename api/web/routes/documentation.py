@@ -1,36 +1,41 @@
-"""The index, and the documentation page with its assets: all references relative, nothing from elsewhere."""
+"""The index, OpenAPI, and the documentation page with its assets: all references relative, nothing from elsewhere."""
 
 from __future__ import annotations
 
 from importlib.resources import files
-from pathlib import Path as FilePath
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from api.web import descriptions
 from api.web.openapi import VERSION
+from api.web.operation import Operation
 from api.web.representation import json_bytes
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
 ASSET_MAX_AGE_SECONDS: Final = 3600
-_DIRECTORY: Final = FilePath(str(files("fastapi_offline"))) / "static"
-_HERE: Final = {"name": "Taskpost", "version": VERSION, "documentation": "docs", "tasks": "api/tasks"}
 
-router = APIRouter(tags=["operation"])
+_DIRECTORY: Final = Path(str(files("fastapi_offline"))) / "static"
+_INDEX: Final = {"name": "Taskpost", "version": VERSION, "documentation": "docs", "tasks": "api/tasks"}
 
 
-@router.get("/", **descriptions.INDEX)
-async def index() -> Response:
+async def index(_request: Request) -> Response:
     """Answer at the root."""
-    return Response(json_bytes(_HERE), media_type="application/json")
+    return Response(json_bytes(_INDEX), media_type="application/json")
 
 
-@router.get("/docs", include_in_schema=False)
-async def documentation() -> Response:
+async def openapi(request: Request) -> Response:
+    """Return the OpenAPI document."""
+    return Response(json_bytes(request.app.openapi()), media_type="application/json")
+
+
+async def documentation(_request: Request) -> Response:
     """Return Swagger UI."""
     return get_swagger_ui_html(
         openapi_url="openapi.json",
@@ -43,9 +48,16 @@ async def documentation() -> Response:
     )
 
 
-@router.get("/docs/assets/{name}", include_in_schema=False)
-async def asset(name: str) -> Response:
+async def asset(_request: Request, name: str) -> Response:
     """Return a file of Swagger UI."""
     if name not in ASSETS:
         raise HTTPException(404)
     return FileResponse(_DIRECTORY / name, headers={"Cache-Control": f"public, max-age={ASSET_MAX_AGE_SECONDS}"})
+
+
+ROUTES: Final = (
+    Operation("GET", "/", index, descriptions.INDEX),
+    Operation("GET", "/openapi.json", openapi),
+    Operation("GET", "/docs", documentation),
+    Operation("GET", "/docs/assets/{name}", asset),
+)

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from api.web import descriptions
 from api.web.metrics import render
+from api.web.operation import Operation
 from api.web.problems import Code, Problem
 from api.web.representation import json_bytes
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from api.web.services import Services
 
-router = APIRouter(tags=["operation"])
 
-
-@router.get("/livez", **descriptions.LIVE)
-async def live() -> Response:
+async def live(_request: Request) -> Response:
     """Answer the liveness probe."""
     return _ok()
 
 
-@router.get("/readyz", **descriptions.READY)
 async def ready(request: Request) -> Response:
     """Answer the readiness probe."""
     services: Services = request.app.state.services
@@ -35,7 +33,6 @@ async def ready(request: Request) -> Response:
     return _ok()
 
 
-@router.get("/metrics", **descriptions.METRICS)
 async def metrics(request: Request) -> Response:
     """Answer a scrape with one count of the queue."""
     services: Services = request.app.state.services
@@ -45,3 +42,10 @@ async def metrics(request: Request) -> Response:
 
 def _ok() -> Response:
     return Response(json_bytes({"status": "ok"}), headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+
+ROUTES: Final = (
+    Operation("GET", "/livez", live, descriptions.LIVE),
+    Operation("GET", "/readyz", ready, descriptions.READY),
+    Operation("GET", "/metrics", metrics, descriptions.METRICS),
+)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.queue.shapes import Refused
 from api.web import descriptions
 from api.web.cancel import cancel
 from api.web.list_query import is_task_id, read_query
+from api.web.operation import Operation
 from api.web.problems import Code, Problem, no_such_task
 from api.web.representation import json_bytes, summary_view, task_view, waiting_reason
 from api.web.request_body import idempotency_key, read_json_body
@@ -19,15 +19,14 @@ from runner.contract import ENDS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from starlette.requests import Request
+
     from api.web.services import Services
     from api.web.submission import Intake
 
 RETRY_WHEN_FULL_SECONDS: Final = 5
 
-router = APIRouter(prefix="/api/tasks", tags=["tasks"])
 
-
-@router.post("", status_code=202, **descriptions.SUBMIT)
 async def submit_task(request: Request) -> Response:
     """Answer POST. It does no more than it must: see the budget in the design's section 12."""
     state = request.app.state
@@ -45,7 +44,6 @@ async def submit_task(request: Request) -> Response:
     return _json({"task": task_view(task), "queue_position": task.queue_position}, 202, headers)
 
 
-@router.get("", **descriptions.LIST)
 async def list_tasks(request: Request) -> Response:
     """Answer GET of the list."""
     services: Services = request.app.state.services
@@ -59,8 +57,7 @@ async def list_tasks(request: Request) -> Response:
     return _json([summary_view(task) for task in page.tasks], 200, headers)
 
 
-@router.get("/{task_id}", **descriptions.READ)
-async def read_task(request: Request, task_id: descriptions.TaskId) -> Response:
+async def read_task(request: Request, task_id: str) -> Response:
     """Answer GET of one task."""
     services: Services = request.app.state.services
     found = await services.queue.read(task_id) if is_task_id(task_id) else None
@@ -72,16 +69,14 @@ async def read_task(request: Request, task_id: descriptions.TaskId) -> Response:
     return _json(task_view(task, waiting_reason(task, use, services.settings.concurrency, limit)))
 
 
-@router.delete("/{task_id}", **descriptions.CANCEL)
-async def cancel_task(request: Request, task_id: descriptions.TaskId) -> Response:
+async def cancel_task(request: Request, task_id: str) -> Response:
     """Answer DELETE."""
     if not is_task_id(task_id):
         raise no_such_task(task_id)
     return _json(task_view(await cancel(request.app.state.services.queue, task_id)))
 
 
-@router.get("/{task_id}/result", **descriptions.RESULT)
-async def read_result(request: Request, task_id: descriptions.TaskId) -> Response:
+async def read_result(request: Request, task_id: str) -> Response:
     """Answer GET of the outcome."""
     services: Services = request.app.state.services
     if not is_task_id(task_id):
@@ -117,3 +112,12 @@ def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 def _response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     fixed = {"Cache-Control": "no-store"}
     return Response(body, status, {**fixed, **headers} if headers else fixed, "application/json")
+
+
+ROUTES: Final = (
+    Operation("POST", "/api/tasks", submit_task, descriptions.SUBMIT),
+    Operation("GET", "/api/tasks", list_tasks, descriptions.LIST),
+    Operation("GET", "/api/tasks/{task_id}", read_task, descriptions.READ),
+    Operation("DELETE", "/api/tasks/{task_id}", cancel_task, descriptions.CANCEL),
+    Operation("GET", "/api/tasks/{task_id}/result", read_result, descriptions.RESULT),
+)

@@ -350,6 +350,26 @@ def test_a_process_is_known_where_the_boot_has_no_name(monkeypatch: pytest.Monke
     assert own != identify(os.getppid())
 
 
+async def test_an_end_is_seen_where_a_process_cannot_be_left_unreaped(
+    place: LocalPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "waitid")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    await place.executor.open()
+    spec = place.spec("task", "leave")
+    await place.executor.start(spec)
+    assert (await over(place, TASK))[TASK].exit_code == 0
+    await place.nothing_left(spec)
+
+
+def test_a_lock_that_is_held_is_not_taken_twice(tmp_path: Path) -> None:
+    holder = lock.open_lock(tmp_path / "lock")
+    assert lock.try_lock(holder)
+    with pytest.raises(BlockingIOError, match="locked by another process"):
+        process.spawn(tmp_path / "lock", ["true"], directory=tmp_path, environment={}, output=tmp_path / "log")
+    os.close(holder)
+
+
 def test_output_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert output.tail(tmp_path / "none") == ""
     output.trim(tmp_path / "none")

@@ -147,7 +147,7 @@ def test_a_name_is_given_once(name: str) -> None:
 def _no_parameter() -> None: ...
 
 
-def _no_annotation(task_input, progress: Progress) -> None: ...  # type: ignore[no-untyped-def] # noqa: ANN001
+def _no_annotation(task_input, progress: Progress) -> None: ...  # type: ignore[no-untyped-def]
 
 
 def _no_model(task_input: dict[str, int], progress: Progress) -> None: ...

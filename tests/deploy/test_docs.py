@@ -1,0 +1,178 @@
+"""The documentation does not drift from the code: settings, events, metrics, schedules; its examples are run."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api.queue.shapes import Counts
+from api.settings import ENV_PREFIX, Settings
+from api.web.metrics import QueueCollector
+from api.web.problems import Code
+from runner.delivery.schedule import DELAYS_SECONDS
+from runner.delivery.sign import parse_keys, signature_headers
+from runner.tasks.registry import BUILT_IN, find
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *(path for path in ROOT.glob("*.md"))])
+COMPUTED_DEFAULTS = {
+    "data_dir": "`$XDG_DATA_HOME/taskpost`, else `~/.local/share/taskpost`",
+    "executor": "`kubernetes` where a service account's token is mounted, else `local`",
+    "concurrency": "the number of CPUs",
+    "redis_url": "unset",
+    "callback_allow_loopback": "true with the embedded Valkey, else false",
+}
+KEY = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
+BODY = b'{"task_id":"x"}'
+
+
+def default_text(name: str, field: FieldInfo) -> str:
+    if name in COMPUTED_DEFAULTS:
+        return COMPUTED_DEFAULTS[name]
+    default = field.get_default(call_default_factory=True)
+    if default in ("", None, (), {}):
+        return "none"
+    values = default if isinstance(default, tuple) else (default,)
+    return f"`{','.join(f'{value:.0f}' if isinstance(value, float) else str(value) for value in values)}`"
+
+
+def settings_rows() -> list[str]:
+    return [
+        f"| `{ENV_PREFIX}{name.upper()}` | {default_text(name, field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def page(name: str) -> str:
+    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL)
+
+
+def block_with(name: str, language: str, text: str) -> str:
+    (found,) = (block for block in blocks(name, language) if text in block)
+    return found
+
+
+def table_below(name: str, heading: str) -> list[str]:
+    section = page(name).partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
+def first_cells(rows: list[str]) -> set[str]:
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    assert table_below("operations", "Settings") == settings_rows()
+
+
+def test_every_event_of_the_log_is_in_the_table() -> None:
+    logged = set()
+    for path in (ROOT / "api").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="logger")), args=[ast.Constant(value=str(event)), *_]
+                ):
+                    logged.add(event)
+    assert first_cells(table_below("operations", "Logs")) == logged
+
+
+def test_every_metric_is_in_the_table() -> None:
+    counts = Counts(tasks={}, slots={}, queued_bytes=0, body_bytes=0, deliveries=0)
+    names = {metric.name for metric in QueueCollector(counts, 1).collect()}
+    assert first_cells(table_below("operations", "Metrics")) == names
+
+
+def test_every_code_of_a_problem_is_in_the_table() -> None:
+    told = {code for row in table_below("api", "Errors") for code in re.findall(r"`([a-z_]+)`", row.split("|")[2])}
+    assert told == set(Code)
+
+
+def test_the_pauses_between_tries_are_those_of_the_code() -> None:
+    units = {"s": 1, "min": 60, "h": 3600}
+    sentence = re.search(r"come pauses of\s(.*?), each varied", page("callbacks"), re.DOTALL)
+    assert sentence is not None
+    told = [int(number) * units[unit] for number, unit in re.findall(r"(\d+) (s|min|h)\b", sentence[1])]
+    assert told == list(DELAYS_SECONDS)
+    assert f"so there are {len(DELAYS_SECONDS) + 1} tries" in page("callbacks").replace("\n", " ")
+
+
+def test_the_built_in_task_types_are_in_the_table() -> None:
+    rows = table_below("task-types", "Built in")
+    assert first_cells(rows) == set(BUILT_IN)
+    for row, name in zip(rows, BUILT_IN, strict=True):
+        task_type = find(name)
+        assert task_type is not None
+        for field in task_type.input_schema["properties"]:
+            assert f"`{field}`" in row.split("|")[2]
+
+
+def signed(*, seconds_ago: int = 0) -> dict[str, str]:
+    return signature_headers(parse_keys([KEY]), "msg_1", int(time.time()) - seconds_ago, BODY)
+
+
+@pytest.mark.parametrize("name", ["is_genuine", "verified"])
+def test_the_python_that_verifies_a_callback_does(name: str) -> None:
+    names: dict[str, Any] = {}
+    exec(block_with("callbacks", "python", f"def {name}("), names)
+    verify = names[name]
+    assert verify(signed(), BODY, KEY)
+    assert not verify(signed(), BODY + b" ", KEY)
+    assert not verify(signed(), BODY, KEY.replace("AAEC", "AAED"))
+    assert not verify(signed(seconds_ago=400), BODY, KEY)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl here")
+def test_the_shell_that_verifies_a_callback_does(tmp_path: Path) -> None:
+    headers = signed()
+    (tmp_path / "body.json").write_bytes(BODY)
+    names = {name.replace("-", "_"): value for name, value in headers.items()}
+    answer = subprocess.run(
+        ["sh", "-euc", block_with("callbacks", "sh", "openssl dgst")],
+        env={"PATH": os.environ["PATH"], "key": KEY, **names},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == headers["webhook-signature"]
+
+
+def test_the_example_of_a_task_type_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = DOCS / "examples" / "word_count.py"
+    assert path.read_text(encoding="utf-8") in blocks("task-types", "python")
+    script = (
+        "import runner.tasks.registry as registry\n"
+        "from runner.tasks import Progress\n"
+        "task_type = registry.find('word_count', ['word_count'])\n"
+        "result = task_type.function(task_type.parse(task_type.example), Progress(print))\n"
+        "assert result == {'words': 6, 'most': [('to', 2), ('be', 2)]}, result\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(path.parent)}, cwd=ROOT, check=True
+    )
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for path in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
