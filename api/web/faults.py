@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -40,10 +41,5 @@ def shorten(text: str) -> str:
 
 
 def bounded(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """Return the first faults, none of them long."""
-    listed: list[Fault] = []
-    for fault in faults:
-        if len(listed) == MAX_FAULTS:
-            break
-        listed.append(Fault(shorten(fault.pointer), shorten(fault.detail)))
-    return tuple(listed)
+    """Return the first faults, with short pointers. Whoever quotes what was sent in a detail shortens that."""
+    return tuple(Fault(shorten(fault.pointer), fault.detail) for fault in islice(faults, MAX_FAULTS))

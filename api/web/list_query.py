@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from api.web.faults import Fault, bounded, pointer, printable
+from api.web.faults import Fault, bounded, pointer, printable, shorten
 from api.web.problems import Code, Problem
 from runner.contract import State
 
@@ -64,7 +64,9 @@ def read_query(parameters: Sequence[tuple[str, str]]) -> ListQuery:
     states = [state for value in given.get("status", ()) for state in value.split(",")]
     task_type, limit, cursor = (given.get(name, [None])[0] for name in PARAMETERS[1:])
     faults += [
-        _fault("status", f"{state!r} is none of {', '.join(State)}") for state in states if state not in _STATE_NAMES
+        _fault("status", f"{shorten(state)!r} is none of {', '.join(State)}")
+        for state in states
+        if state not in _STATE_NAMES
     ]
     if task_type == "":
         faults.append(_fault("task_type", "is empty"))

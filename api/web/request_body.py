@@ -36,12 +36,14 @@ async def read_json_body(request: Request) -> bytes:
     announced = headers.get("content-length")
     if announced is not None and int(announced) > MAX_BODY_BYTES:
         raise _too_large()
-    body = b""
+    chunks: list[bytes] = []
+    size = 0
     async for chunk in request.stream():
-        body = body + chunk if body else chunk
-        if len(body) > MAX_BODY_BYTES:
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
             raise _too_large()
-    return body
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def idempotency_key(headers: Headers) -> str | None:

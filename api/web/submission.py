@@ -13,7 +13,7 @@ from jsonschema_rs import Validator, validator_for
 from pydantic import ValidationError
 
 from api.queue.shapes import Submission
-from api.web.faults import Fault, bounded, pointer, printable
+from api.web.faults import Fault, bounded, pointer, printable, shorten
 from api.web.problems import Code, Problem
 from api.web.representation import json_bytes
 from api.web.result_url import refusal
@@ -144,7 +144,7 @@ def _translate(error: SchemaError) -> Iterator[Fault]:
         case Kind.FalseSchema():
             yield Fault(pointer(*path), "Nothing may be given here")
         case _:
-            yield Fault(pointer(*path), printable(error.message))
+            yield Fault(pointer(*path), shorten(printable(error.message)))
 
 
 def _digest(body: Mapping[str, Any]) -> str:

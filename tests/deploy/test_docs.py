@@ -157,7 +157,7 @@ def test_the_shell_that_verifies_a_callback_does(tmp_path: Path) -> None:
     assert answer.stdout.strip() == headers["webhook-signature"]
 
 
-def test_the_example_of_a_task_type_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_a_task_type_works() -> None:
     path = DOCS / "examples" / "word_count.py"
     assert path.read_text(encoding="utf-8") in blocks("task-types", "python")
     script = (

@@ -48,6 +48,12 @@ def test_bad_states(status: str) -> None:
     assert set(pointers(("status", status))) == {"/status"}
 
 
+def test_an_answer_does_not_grow_with_what_was_sent() -> None:
+    with pytest.raises(Problem) as caught:
+        read_query([("status", "x" * 100_000), ("y" * 100_000, "")])
+    assert max(len(fault.pointer + fault.detail) for fault in caught.value.errors) < 500
+
+
 def test_all_that_is_wrong_is_named() -> None:
     found = pointers(
         ("offset", "1"), ("limit", "1"), ("limit", "2"), ("status", "x"), ("task_type", ""), ("cursor", "x")

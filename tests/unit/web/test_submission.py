@@ -138,6 +138,12 @@ def test_an_unknown_type_is_answered_with_the_known_ones(value: str) -> None:
     assert "anything, fibonacci, sleep" in errors(task_type=value)["/task_type"]
 
 
+def test_all_known_types_are_listed_however_many() -> None:
+    types = {f"type-number-{number}": TYPES["anything"] for number in range(100)}
+    detail = errors(intake=Intake(types, Policy(allow_loopback=False)))["/task_type"]
+    assert all(name in detail for name in types)
+
+
 @pytest.mark.parametrize("value", [1, None, ["fibonacci"]])
 def test_a_type_that_is_no_name(value: Any) -> None:
     assert list(errors(task_type=value)) == ["/task_type"]
