@@ -57,7 +57,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
 
     Raises:
         SettingsError: if settings are wrong together.
-        DirectoryInUse: if another service has the data directory.
+        DirectoryInUseError: if another service has the data directory.
         ValkeyError: if the embedded Valkey cannot be started.
     """
     if settings.executor == "kubernetes":
@@ -79,7 +79,12 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds),
             sender,
             lambda: changes(client, settings.instance),
-            _controller_config(settings, definitions, _runner_environment(settings, redis_url, keys_file)),
+            _controller_config(
+                settings,
+                definitions,
+                environment=_runner_environment(settings, redis_url, keys_file),
+                owner=directory.owner(),
+            ),
         )
         checked, stop = asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(_run(controller, client, checked, stop))
@@ -116,7 +121,7 @@ async def _why_not_ready(queue: Queue, checked: asyncio.Event) -> str | None:
     try:
         await queue.probe()
     except QueueUnavailable as fault:
-        return fault.reason
+        return fault.reason.partition(":")[0]  # what follows may name addresses
     return None if checked.is_set() else "Redis has not been checked yet"
 
 
@@ -187,12 +192,17 @@ def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | No
 
 
 def _controller_config(
-    settings: Settings, definitions: Mapping[str, TaskTypeDefinition], environment: Mapping[str, str]
+    settings: Settings,
+    definitions: Mapping[str, TaskTypeDefinition],
+    *,
+    environment: Mapping[str, str],
+    owner: str,
 ) -> ControllerConfig:
     return ControllerConfig(
         concurrency=settings.concurrency,
         type_limits={name: definition.concurrency for name, definition in definitions.items()},
         environment=environment,
+        owner=owner,
         limits=Limits(settings.max_attempts, settings.start_deadline_seconds),
         retention=Retention(settings.retention_seconds, settings.retention_max_count, settings.retention_max_bytes),
         grace_seconds=settings.grace_seconds,

@@ -100,11 +100,9 @@ class ErrorCode(StrEnum):
     RESULT_INVALID = "result_invalid"
     RESULT_TOO_LARGE = "result_too_large"
     TIMED_OUT = "timed_out"
-    OUT_OF_MEMORY = "out_of_memory"
     CRASHED = "crashed"
     LOST = "lost"
     CANNOT_START = "cannot_start"
-    TYPE_REMOVED = "type_removed"
     CANCELLED = "cancelled"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.controller.deliver import Deliverer
 from api.controller.dispatch import Dispatcher
+from api.controller.lead import Leadership
 from api.controller.listen import Wakeups, listen
 from api.controller.settle import Settler
 from api.controller.supervise import supervise
@@ -16,7 +17,7 @@ from api.controller.sweep import sweep
 from api.core.observation import Phase, StopReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from api.core.settle import Limits
     from api.executors.base import Executor
@@ -27,12 +28,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Duties = dict[str, "Callable[[], Awaitable[None]]"]
+
 SHUTDOWN_MARGIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerConfig:
-    """What the controller is told by the settings. `environment` is what every runner is given."""
+    """What the controller is told by the settings.
+
+    `environment` is what every runner is given, `owner` names this service among those on one instance.
+    """
 
     concurrency: int
     type_limits: Mapping[str, int | None]
@@ -40,6 +46,7 @@ class ControllerConfig:
     limits: Limits
     retention: Retention
     grace_seconds: float
+    owner: str
     retry_seconds: Sequence[float]
 
 
@@ -56,38 +63,42 @@ class Controller:
     ) -> None:
         self._executor = executor
         self._grace_seconds = config.grace_seconds
-        self._wakeups = Wakeups()
-        dispatcher = Dispatcher(
+        self._leadership = Leadership(queue, config.owner)
+        self._dispatcher = Dispatcher(
             queue,
             executor,
             concurrency=config.concurrency,
             type_limits=config.type_limits,
             environment=config.environment,
         )
-        self._settler = Settler(queue, executor, dispatcher, config.limits)
+        self._settler = Settler(queue, executor, self._dispatcher, config.limits)
         deliverer = Deliverer(queue, sender, config.retry_seconds)
-        wakeups = self._wakeups
-        self._dispatch = ("dispatch", lambda: dispatcher.dispatch(wakeups.dispatch))
-        self._duties = (
-            ("listen", lambda: listen(changes, wakeups)),
-            ("watch", self._settler.watch),
-            ("settle", lambda: self._settler.sweep(wakeups.settle)),
-            ("deliver", lambda: deliverer.deliver(wakeups.deliver)),
-            ("sweep", lambda: sweep(queue, config.retention)),
-        )
+        wakeups = Wakeups()
+        self._duties_of_the_leader: Duties = {
+            "dispatch": lambda: self._dispatcher.dispatch(wakeups.dispatch),
+            "watch": self._settler.watch,
+            "settle": lambda: self._settler.sweep(wakeups.settle),
+            "sweep": lambda: sweep(queue, config.retention),
+        }
+        self._duties_of_all: Duties = {
+            "listen": lambda: listen(changes, wakeups),
+            "deliver": lambda: deliverer.deliver(wakeups.deliver),
+            "lead": lambda: self._leadership.lead(lambda: _do(self._duties_of_the_leader)),
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do all duties until `stop` is set; then end what runs, if it cannot outlive the service."""
         await self._executor.open()
-        duties = [asyncio.create_task(supervise(name, duty), name=name) for name, duty in self._duties]
-        dispatch = asyncio.create_task(supervise(*self._dispatch), name="dispatch")
+        doing = asyncio.create_task(_do(self._duties_of_all))
         try:
             await stop.wait()
-            await _cancel(dispatch)
+            self._dispatcher.close()
             if self._executor.ends_with_service:
                 await self._end_attempts()
         finally:
-            await _cancel(dispatch, *duties)
+            doing.cancel()
+            await asyncio.wait([doing])
+            await self._leadership.resign()
             await self._executor.close()
 
     async def _end_attempts(self) -> None:
@@ -104,7 +115,8 @@ class Controller:
             logger.warning("attempts_left_at_shutdown", extra={"number": len(await self._executor.list())})
 
 
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _do(duties: Duties) -> None:
+    """Do duties side by side, each supervised, until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        for name, duty in duties.items():
+            group.create_task(supervise(name, duty), name=name)

@@ -45,9 +45,14 @@ class Dispatcher:
         self._type_limits = type_limits
         self._environment = environment
         self._pause_seconds = 0.0
+        self._closed = False
         self.starting: set[AttemptId] = set()
         self.claiming = asyncio.Lock()
         """Held from a claim until it is in `starting`: who holds it sees slots and starts that belong together."""
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._closed = True
 
     async def dispatch(self, wake: asyncio.Event) -> None:
         """Start what can be started, then wait to be woken, for ever."""
@@ -61,6 +66,8 @@ class Dispatcher:
 
     async def _start_next(self) -> bool:
         async with self.claiming:
+            if self._closed:
+                return False
             claim = await self._queue.claim(self._concurrency, self._type_limits)
             if claim is None:
                 self._pause_seconds = 0.0

@@ -83,8 +83,20 @@ class DataDirectory:
         path = self.path / "signing-keys"
         if not path.exists():
             with _explained(self.path):
-                _write_key(path)
+                _write_once(path, f"whsec_{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n")
         return path
+
+    def owner(self) -> str:
+        """Return the name of the service of this directory: another one's is another, and it outlives restarts.
+
+        Raises:
+            DirectoryError: if it cannot be written.
+        """
+        path = self.path / "owner"
+        with _explained(self.path):
+            if not path.exists():
+                _write_once(path, f"{secrets.token_hex(8)}\n")
+            return path.read_text(encoding="ascii").strip()
 
     def socket_path(self) -> Path:
         """Return where Valkey listens: in the directory, or under that of temporary files where its path is too long.
@@ -111,13 +123,13 @@ def _explained(path: Path) -> Iterator[None]:
         raise DirectoryError(f"{path} cannot be the data directory ({reason}). {REMEDY}") from error
 
 
-def _write_key(path: Path) -> None:
-    """Write a new key, all of it or nothing."""
+def _write_once(path: Path, text: str) -> None:
+    """Write a new file that only we can read, all of it or nothing."""
     unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(f"whsec_{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     unfinished.rename(path)

@@ -56,6 +56,14 @@ class Queue:
         """Write something, to see whether Redis takes it."""
         await self._call("probe")
 
+    async def lead(self, owner: str, lease_seconds: float) -> bool:
+        """Take or renew the leader's lease; False if another has it."""
+        return bool(await self._call("lead", owner, int(lease_seconds * 1000)) == 1)
+
+    async def resign(self, owner: str) -> None:
+        """Give the leader's lease up, if it is the owner's."""
+        await self._call("resign", owner)
+
     async def submit(self, submission: Submission, limits: QueueLimits) -> Accepted | Refused:
         """Put a task in the queue."""
         code, detail = await self._call(

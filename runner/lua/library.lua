@@ -6,7 +6,7 @@ local function key(...)
   return KEYS[1] .. table.concat({ ... }, ':')
 end
 
-local RECORD_VERSION = 1
+local RECORD_VERSION = '1'
 
 -- The same table as `MOVES` in runner/contract.py; a test walks both.
 local MOVES = {
@@ -27,8 +27,11 @@ local function integer(number)
   return string.format('%d', number)
 end
 
+local known_types
+
 local function task_types()
-  return redis.call('SMEMBERS', key('types'))
+  known_types = known_types or redis.call('SMEMBERS', key('types'))
+  return known_types
 end
 
 -- Sets of a queue order their members as text: a priority from 000 (most urgent) to 200, then the id, which rises.

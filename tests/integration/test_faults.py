@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -317,3 +318,43 @@ def test_two_services_on_one_data_directory(service, data_directory):
     second.stop()
     with service.client() as client:
         assert client.submit("sleep", {"seconds": 0}).task.task_status == "queued"
+
+
+def test_two_services_on_one_redis_one_leads_and_the_other_takes_over(data_directory, receiver, gate, tmp_path):
+    """The lease says who; the fence of the attempt sees to it that what the dead one left running records nothing."""
+    settings = {"callback_allow_loopback": "true", "concurrency": 2, "grace_seconds": 1, "log_format": "json"}
+    with (
+        ValkeyServer() as valkey,
+        ServiceProcess(data_directory / "one", redis_url=valkey.url, **settings) as first,
+        first.client() as client,
+    ):
+        task = client.submit("gate", gate.task_input, result_url=receiver.url).task
+        gate.begun()
+        with (
+            ServiceProcess(data_directory / "two", redis_url=valkey.url, **settings) as second,
+            second.client() as other_client,
+        ):
+            assert other_client.get(task.task_id).task_status == "running"
+            others = [other_client.submit("sleep", {"seconds": 0}).task.task_id for _ in range(3)]
+            ended = other_client.wait_all(others, timeout_seconds=30)
+            assert {(one.task_status, one.attempt) for one in ended.values()} == {("done", 1)}
+            assert "attempt_started" not in second.log()
+            first.kill()
+            killed = time.monotonic()
+            gate.begun(2)
+            assert time.monotonic() - killed < 15
+            gate.open()
+            (body,) = deliveries(receiver, 1)
+            assert (body["task_id"], body["status"], body["attempt"]) == (task.task_id, "done", 2)
+        first.start()
+
+
+async def test_a_cancelled_call_leaves_no_reply_for_the_next_caller(redis_client):
+    """A client that goes away while Redis works on its call: the connection it used is not used again as it is."""
+    pending = asyncio.ensure_future(redis_client.eval("redis.call('TIME') return 'slow'", 0))
+    await asyncio.sleep(0)
+    pending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pending
+    answers = await asyncio.gather(*(redis_client.echo(f"{number}") for number in range(20)))
+    assert answers == [f"{number}".encode() for number in range(20)]

@@ -50,12 +50,13 @@ local milliseconds = string.format('%012x', created)
 local task_id = string.format('%s-%s-7%03x-%s-%s', string.sub(milliseconds, 1, 8), string.sub(milliseconds, 9),
   counter, string.sub(random, 1, 4), string.sub(random, 5))
 
-local record = key('task', task_id)
-redis.call('HSET', record, 'version', RECORD_VERSION, 'client', client, 'type', task_type, 'state', 'queued',
-  'priority', priority, 'created', integer(created), 'timeout', timeout)
+local record = { 'version', RECORD_VERSION, 'client', client, 'type', task_type, 'state', 'queued',
+  'priority', priority, 'created', integer(created), 'timeout', timeout }
 if result_url ~= '' then
-  redis.call('HSET', record, 'result_url', result_url)
+  record[#record + 1] = 'result_url'
+  record[#record + 1] = result_url
 end
+redis.call('HSET', key('task', task_id), unpack(record))
 redis.call('SET', key('input', task_id), input)
 redis.call('SADD', key('types'), task_type)
 redis.call('ZADD', key('index', 'queued', task_type), 0, task_id)
@@ -64,4 +65,4 @@ if idempotency_key ~= '' then
   redis.call('SET', known_key, task_id .. ' ' .. digest, 'PX', idempotency_lifetime)
 end
 announce(task_id, 'queued')
-return { 'accepted', view(task_id) }
+return { 'accepted', { task_id, record, queue_position(client, priority, task_id), false } }
