@@ -1,0 +1,105 @@
+"""The verbs of the service as a newcomer runs them: what they print, and how they end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.service import ServiceProcess, runners_of
+
+TASKPOST = Path(sys.executable).with_name("taskpost")
+
+
+def run(*arguments):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TASKPOST_")}
+    return subprocess.run(
+        [TASKPOST, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+        env=clean,
+    )
+
+
+def test_demo_shows_three_verified_callbacks_and_leaves_nothing():
+    ended = run("demo")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count("signature valid") == 3
+    for task_type in ("fibonacci", "prime_numbers", "sleep"):
+        assert f"{task_type}: done" in ended.stdout
+    (directory,) = re.findall(r"its data in (\S+)", ended.stdout)
+    assert not Path(directory).exists()
+    assert runners_of(Path(directory)) == []
+
+
+def test_serve_says_in_three_lines_where_it_is(data_directory):
+    with ServiceProcess(data_directory) as service:
+        service.process.send_signal(signal.SIGTERM)
+        lines = service.process.stdout.read().splitlines()
+    assert lines == [
+        f"Its data is in {data_directory} (an embedded Valkey)",
+        "Callbacks to loopback addresses (127.0.0.0/8, ::1) are allowed",
+    ]
+
+
+def test_every_setting_is_an_option_too():
+    helped = run("serve", "--help").stdout
+    for words in ("--bind VALUE", "[TASKPOST_BIND]", "--data-dir VALUE", "--callback-allow-loopback"):
+        assert words in helped
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "words"),
+    [
+        (["--concurrency", "none"], 2, "TASKPOST_CONCURRENCY is 'none': Input should be a valid integer"),
+        (["--executor", "kubernetes"], 2, "TASKPOST_EXECUTOR is 'kubernetes'"),
+        (["--redis-url", "ftp://x"], 2, "TASKPOST_REDIS_URL cannot be used: the scheme 'ftp' is not one of"),
+        (["--task-modules", "no.such"], 2, "TASKPOST_TASK_MODULES: task module 'no.such' cannot be imported"),
+        (
+            ["--type-concurrency", "nope=1"],
+            2,
+            "TASKPOST_TYPE_CONCURRENCY names nope; the task types here are",
+        ),
+        (["--signing-keys", "hush"], 2, "TASKPOST_SIGNING_KEYS: a signing key begins with whsec_"),
+        (["--signing-keys-file", "/no/such"], 2, "TASKPOST_SIGNING_KEYS_FILE cannot be read"),
+        (["--bind", "192.0.2.1:80"], 1, "Cannot listen on 192.0.2.1:80"),
+        (["--bind", "no-such-host.invalid:80"], 1, "Cannot listen on no-such-host.invalid:80"),
+    ],
+)
+def test_what_stops_the_start_is_said_plainly(tmp_path, options, exit_code, words):
+    ended = run("serve", "--data-dir", str(tmp_path / "data"), "--bind", "127.0.0.1:0", *options)
+    assert ended.returncode == exit_code
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_is_named_with_what_to_do(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = run("serve", "--data-dir", str(tmp_path / "data"), "--bind", bind)
+    assert ended.returncode == 1
+    assert f"Cannot listen on {bind}: another program listens there. Choose another address" in ended.stderr
+
+
+def test_a_data_directory_that_cannot_be_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    ended = run("serve", "--data-dir", str(tmp_path / "file"), "--bind", "127.0.0.1:0")
+    assert ended.returncode == 1
+    assert "cannot be the data directory" in ended.stderr
+
+
+def test_ctrl_c_ends_it_in_good_order(data_directory):
+    service = ServiceProcess(data_directory, bind="[::1]:0")
+    service.start()
+    assert service.url.startswith("http://[::1]:")
+    service.process.send_signal(signal.SIGINT)
+    assert service.process.wait(20) == 0
+    service.stop()

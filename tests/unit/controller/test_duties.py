@@ -1,0 +1,448 @@
+"""The duties one by one, with a real queue and an executor that can be told to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from api.controller.deliver import Deliverer
+from api.controller.dispatch import Dispatcher
+from api.controller.lead import Leadership
+from api.controller.listen import Wakeups, listen
+from api.controller.settle import Settler
+from api.controller.supervise import supervise, wait_at_most
+from api.controller.sweep import sweep
+from api.core.observation import AttemptId, Observation, Phase, StopReason
+from api.core.settle import Limits
+from api.executors.base import StartError
+from api.queue.changes import Change, changes
+from api.queue.errors import QueueUnavailable
+from api.queue.shapes import QueueLimits, Retention, Submission
+from runner.contract import State
+from runner.delivery.post import Try
+from tests.support.wait import until
+
+LIMITS = QueueLimits(100, 10_000)
+SUBMISSION = Submission("sleep", "{}", "http://127.0.0.1/", 0, 60_000)
+
+
+class ScriptedExecutor:
+    """Starts and shows what it is told to: the faults of a real one cannot be made to order."""
+
+    ends_with_service = True
+
+    def __init__(self):
+        self.faults = []
+        self.started = asyncio.Queue()
+        self.shown = {}
+        self.ends = asyncio.Queue()
+        self.stopped = []
+
+    async def start(self, spec):
+        if self.faults:
+            raise self.faults.pop(0)
+        self.shown[spec.attempt_id] = Observation(spec.attempt_id, Phase.ALIVE)
+        self.started.put_nowait(spec)
+
+    async def stop(self, attempt_id, reason):
+        self.stopped.append((attempt_id, reason))
+
+    async def forget(self, attempt_id):
+        self.shown.pop(attempt_id, None)
+
+    async def list(self):
+        return list(self.shown.values())
+
+    async def watch(self):
+        while True:
+            yield await self.ends.get()
+
+
+@pytest.fixture
+def executor():
+    return ScriptedExecutor()
+
+
+@pytest.fixture
+def dispatcher(queue, executor):
+    return Dispatcher(
+        queue, executor, concurrency=2, type_limits={"sleep": None}, environment={"TASKPOST_INSTANCE": "one"}
+    )
+
+
+@pytest.fixture
+def settler(queue, executor, dispatcher):
+    return Settler(queue, executor, dispatcher, Limits(3, 600))
+
+
+@pytest.fixture
+async def background():
+    """Runs coroutines beside the test, and cancels them after it."""
+    running = []
+
+    def start(coroutine):
+        running.append(asyncio.create_task(coroutine))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+async def state_of(queue, task_id):
+    found = await queue.read(task_id)
+    return found[0]
+
+
+async def test_an_attempt_that_cannot_be_started_is_put_back_with_its_reason(queue, executor, dispatcher, background):
+    executor.faults = [StartError("out of processes")]
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    wake = asyncio.Event()
+    background(dispatcher.dispatch(wake))
+    spec = await asyncio.wait_for(executor.started.get(), 10)
+    assert spec.attempt_id == AttemptId(task.task_id, 2)
+    assert spec.environment["TASKPOST_ATTEMPT"] == "2"
+    assert spec.environment["TASKPOST_INSTANCE"] == "one"
+    now = await state_of(queue, task.task_id)
+    assert (now.state, now.losses) == (State.STARTING, 0)
+
+
+async def test_while_it_waits_for_another_start_the_task_says_why(queue, executor, dispatcher):
+    executor.faults = [StartError("out of processes")]
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    assert not await dispatcher._start_next()
+    now = await state_of(queue, task.task_id)
+    assert now.state is State.QUEUED
+    assert now.waiting.code == "cannot_start"
+    assert "out of processes" in now.waiting.message
+
+
+async def test_a_closed_dispatcher_starts_nothing(queue, executor, dispatcher):
+    await queue.submit(SUBMISSION, LIMITS)
+    dispatcher.close()
+    assert not await dispatcher._start_next()
+    assert executor.started.empty()
+
+
+async def test_an_end_that_is_watched_is_settled_at_once(queue, executor, dispatcher, settler, background):
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    await dispatcher._start_next()
+    background(settler.watch())
+    attempt_id = AttemptId(task.task_id, 1)
+    executor.ends.put_nowait(Observation(AttemptId("unknown", 1), Phase.ENDED, exit_code=0))
+    executor.ends.put_nowait(Observation(attempt_id, Phase.ENDED, exit_code=1))
+    await asyncio.wait_for(settler.settled.wait(), 10)
+    now = await state_of(queue, task.task_id)
+    assert (now.state, now.error.code) == (State.FAILED, "crashed")
+    assert executor.shown == {}
+    assert await queue.slots() == []
+
+
+async def test_a_slot_of_which_nothing_is_seen_is_settled_unless_it_starts_right_now(
+    queue, executor, dispatcher, settler
+):
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    claim = await queue.claim(2, {"sleep": None})
+    dispatcher.starting.add(claim.attempt_id)
+    await settler.settle_all()
+    assert (await state_of(queue, task.task_id)).state is State.STARTING
+    dispatcher.starting.clear()
+    await settler.settle_all()
+    now = await state_of(queue, task.task_id)
+    assert (now.state, now.losses) == (State.QUEUED, 0)
+
+
+async def test_what_holds_no_slot_is_ended_or_forgotten(executor, dispatcher, settler):
+    alive, over, beginning = AttemptId("a", 1), AttemptId("b", 1), AttemptId("c", 1)
+    executor.shown = {
+        alive: Observation(alive, Phase.ALIVE),
+        over: Observation(over, Phase.GONE),
+        beginning: Observation(beginning, Phase.ALIVE),
+    }
+    dispatcher.starting.add(beginning)
+    await settler.settle_all()
+    assert executor.stopped == [(alive, StopReason.OBSOLETE)]
+    assert set(executor.shown) == {alive, beginning}
+
+
+async def test_a_cancelled_task_s_attempt_is_stopped_and_nothing_is_asked_of_it_again(
+    queue, executor, dispatcher, settler
+):
+    from api.queue.conclude import conclude
+
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    await dispatcher._start_next()
+    started = await state_of(queue, task.task_id)
+    from api.core.task import Reason
+
+    assert await conclude(queue, started, State.CANCELLED, Reason("cancelled", "by request"))
+    await settler.settle_all()
+    attempt_id = AttemptId(task.task_id, 1)
+    assert executor.stopped == [(attempt_id, StopReason.CANCELLED)]
+    executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, stop_asked=StopReason.CANCELLED)
+    await settler.settle_all()
+    assert len(executor.stopped) == 1
+
+
+async def test_a_task_that_moved_on_while_it_was_judged_keeps_its_slot(queue, executor, dispatcher, settler):
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    await dispatcher._start_next()
+    before = await state_of(queue, task.task_id)
+    (slot,) = await queue.slots()
+    spec = executor.started.get_nowait()
+    start = queue._redis.register_script(__import__("runner.scripts", fromlist=["load"]).load("start"))
+    arguments = [task.task_id, 1, spec.environment["TASKPOST_TOKEN"], "holder"]
+    await start(keys=[queue._prefix], args=arguments)
+    seen = Observation(slot.attempt_id, Phase.ENDED, exit_code=1)
+    await settler._settle(slot, seen, before)
+    assert (await state_of(queue, task.task_id)).state is State.RUNNING
+    assert await queue.slots() == [slot]
+    await settler._settle(slot, seen, await state_of(queue, task.task_id))
+    assert (await state_of(queue, task.task_id)).state is State.FAILED
+    assert await queue.slots() == []
+
+
+async def is_delivered(queue, task_id):
+    return (await state_of(queue, task_id)).delivery.status == "delivered"
+
+
+async def is_gone(queue, task_id):
+    return await queue.read(task_id) is None
+
+
+class ScriptedSender:
+    def __init__(self, *results):
+        self.results = list(results)
+        self.posted = asyncio.Queue()
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def post(self, url, delivery_id, body, *, now_seconds, timeout_seconds):
+        self.posted.put_nowait((url, delivery_id, body))
+        await self.hold.wait()
+        return self.results.pop(0)
+
+
+async def ended(queue):
+    from api.core.task import Reason
+    from api.queue.conclude import conclude
+
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    assert await conclude(queue, task, State.CANCELLED, Reason("cancelled", "by request"))
+    return task.task_id
+
+
+async def test_due_deliveries_are_made_and_made_again(queue, background):
+    sender = ScriptedSender(Try("the receiver answered 500"), Try(None))
+    task_id = await ended(queue)
+    background(Deliverer(queue, sender, (0.05,)).deliver(asyncio.Event()))
+    first, second = await asyncio.wait_for(sender.posted.get(), 10), await asyncio.wait_for(sender.posted.get(), 10)
+    assert first == second
+    assert first[1] == f"msg_{task_id}"
+    await until(lambda: is_delivered(queue, task_id))
+
+
+async def test_a_delivery_whose_body_is_gone_is_not_made(queue, redis_client, background):
+    sender = ScriptedSender(Try(None))
+    task_id = await ended(queue)
+    await redis_client.delete(f"{queue._prefix}body:{task_id}")
+    deliverer = Deliverer(queue, sender, (1,))
+    await deliverer._start_due(asyncio.Event())
+    await asyncio.gather(*deliverer._tries)
+    assert sender.posted.empty()
+
+
+async def test_no_more_tries_at_a_time_than_there_is_room_for_and_the_last_ones_may_end(queue, background, monkeypatch):
+    monkeypatch.setattr("api.controller.deliver.MAX_AT_A_TIME", 1)
+    sender = ScriptedSender(Try(None), Try(None))
+    sender.hold.clear()
+    for _ in range(2):
+        await ended(queue)
+    wake = asyncio.Event()
+    delivering = background(Deliverer(queue, sender, (1,)).deliver(wake))
+    await asyncio.wait_for(sender.posted.get(), 10)
+    wake.set()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(sender.posted.get(), 0.1)
+    delivering.cancel()
+    await asyncio.sleep(0)
+    sender.hold.set()
+    await asyncio.gather(delivering, return_exceptions=True)
+    assert (await queue.counts()).deliveries == 1
+
+
+async def test_a_try_that_cannot_be_reported_is_logged(queue, monkeypatch, caplog):
+    sender = ScriptedSender(Try(None))
+    await ended(queue)
+
+    async def unavailable(*_):
+        raise QueueUnavailable("Redis does not answer: gone")
+
+    monkeypatch.setattr(queue, "report_delivery", unavailable)
+    deliverer = Deliverer(queue, sender, (1,))
+    await deliverer._start_due(asyncio.Event())
+    await asyncio.gather(*deliverer._tries)
+    assert "delivery_not_reported" in caplog.messages
+
+
+async def test_supervised_duties_go_on_after_any_fault(caplog):
+    calls = []
+    done = asyncio.Event()
+
+    async def duty():
+        calls.append(None)
+        match len(calls):
+            case 1:
+                raise QueueUnavailable("Redis does not answer: gone")
+            case 2:
+                raise RuntimeError("a mistake of ours")
+            case _:
+                done.set()
+
+    supervised = asyncio.create_task(supervise("duty", duty))
+    await asyncio.wait_for(done.wait(), 10)
+    supervised.cancel()
+    assert caplog.messages == ["duty_waits_for_redis", "duty_failed"]
+
+
+async def test_a_long_good_run_forgets_earlier_pauses(monkeypatch):
+    monkeypatch.setattr("api.controller.supervise.LONGEST_PAUSE_SECONDS", 0.0)
+    turns = asyncio.Queue()
+
+    async def duty():
+        turns.put_nowait(None)
+        await asyncio.sleep(0.001)
+
+    supervised = asyncio.create_task(supervise("duty", duty))
+    for _ in range(3):
+        await asyncio.wait_for(turns.get(), 10)
+    supervised.cancel()
+
+
+async def test_waiting_ends_by_the_event_or_the_clock_and_clears_it():
+    event = asyncio.Event()
+    await wait_at_most(event, 0.001)
+    event.set()
+    await wait_at_most(event, 1000)
+    assert not event.is_set()
+
+
+@pytest.mark.parametrize(
+    ("what", "woken"),
+    [
+        ("queued", {"dispatch"}),
+        ("released", {"dispatch"}),
+        ("cancelled", {"settle"}),
+        ("deliver", {"deliver"}),
+        ("pending", {"deliver"}),
+        ("progress", set()),
+        ("running", set()),
+    ],
+)
+def test_a_change_wakes_whom_it_concerns(what, woken):
+    wakeups = Wakeups()
+    wakeups.wake(what)
+    assert {name for name in ("dispatch", "settle", "deliver") if getattr(wakeups, name).is_set()} == woken
+
+
+async def test_announcements_are_heard(queue, redis_client, instance):
+    wakeups = Wakeups()
+    listening = asyncio.create_task(listen(lambda: changes(redis_client, instance), wakeups))
+    await asyncio.wait_for(wakeups.settle.wait(), 10)
+    wakeups.dispatch.clear()
+    await queue.submit(SUBMISSION, LIMITS)
+    await asyncio.wait_for(wakeups.dispatch.wait(), 10)
+    listening.cancel()
+    assert Change("id", "queued").what == "queued"
+
+
+async def test_silence_is_no_end_of_listening(redis_client, instance, monkeypatch):
+    monkeypatch.setattr("api.queue.changes.LISTEN_SECONDS", 0.01)
+    heard = changes(redis_client, instance)
+    assert await anext(heard) is None
+    following = asyncio.ensure_future(anext(heard))
+    await asyncio.sleep(0.05)
+    await redis_client.publish(f"{{taskpost:{instance}}}:changes", "id done")
+    assert await asyncio.wait_for(following, 10) == Change("id", "done")
+    await heard.aclose()
+
+
+async def test_the_sweep_goes_on(queue, background, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("api.controller.sweep.SHORTEST_PAUSE_SECONDS", 0.01)
+    task = (await queue.submit(Submission("sleep", "{}", None, 0, 1000), LIMITS)).task
+    from api.core.task import Reason
+    from api.queue.conclude import conclude
+
+    await conclude(queue, task, State.CANCELLED, Reason("cancelled", "by request"))
+    background(sweep(queue, Retention(0.05, 100, 100_000)))
+    await until(lambda: is_gone(queue, task.task_id))
+    assert "tasks_swept" in caplog.messages
+
+
+async def test_one_leads_until_it_resigns_and_then_the_other(queue, background, monkeypatch):
+    monkeypatch.setattr("api.controller.lead.RENEW_SECONDS", 0.02)
+    turns = asyncio.Queue()
+
+    def duties(name):
+        async def lead():
+            turns.put_nowait(name)
+            await asyncio.Event().wait()
+
+        return lead
+
+    first, second = Leadership(queue, "first"), Leadership(queue, "second")
+    leading = background(first.lead(duties("first")))
+    assert await asyncio.wait_for(turns.get(), 10) == "first"
+    background(second.lead(duties("second")))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(turns.get(), 0.2)
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+    await first.resign()
+    assert await asyncio.wait_for(turns.get(), 10) == "second"
+    await first.resign()
+    assert not await queue.lead("first", 10)
+
+
+async def test_a_leader_that_finds_its_lease_taken_stops_its_duties(queue, redis_client, background, monkeypatch):
+    monkeypatch.setattr("api.controller.lead.RENEW_SECONDS", 0.02)
+    stopped = asyncio.Event()
+
+    async def duties():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    background(Leadership(queue, "first").lead(duties))
+    await until(lambda: redis_client.exists(f"{queue._prefix}leader"))
+    await redis_client.set(f"{queue._prefix}leader", "another")
+    await asyncio.wait_for(stopped.wait(), 10)
+
+
+async def test_a_leader_that_cannot_renew_stops_its_duties_in_time(queue, background, monkeypatch):
+    monkeypatch.setattr("api.controller.lead.RENEW_SECONDS", 0.02)
+    monkeypatch.setattr("api.controller.lead.LEASE_SECONDS", 0.2)
+    began, stopped = asyncio.Event(), asyncio.Event()
+
+    async def duties():
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    async def unavailable(*_):
+        raise QueueUnavailable("Redis does not answer: gone")
+
+    leadership = Leadership(queue, "first")
+    background(leadership.lead(duties))
+    await asyncio.wait_for(began.wait(), 10)
+    monkeypatch.setattr(queue, "lead", unavailable)
+    await asyncio.wait_for(stopped.wait(), 10)
+    monkeypatch.setattr(queue, "resign", unavailable)
+    await leadership.resign()
