@@ -73,7 +73,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         client = _connect(redis_url)
         stack.push_async_callback(client.aclose)
         sender = await stack.enter_async_context(_sender(settings, keys_file))
-        queue = Queue(client, settings.instance)
+        queue = Queue(client, settings.instance, min_replicas=settings.redis_min_replicas)
         controller = Controller(
             queue,
             LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds),
@@ -180,6 +180,7 @@ def _keys(settings: Settings) -> list[str]:
 def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | None) -> dict[str, str]:
     environment: dict[str, str] = {
         Env.REDIS_URL: redis_url,
+        Env.REDIS_MIN_REPLICAS: str(settings.redis_min_replicas),
         Env.INSTANCE: settings.instance,
         Env.TASK_MODULES: " ".join(settings.task_modules),
         Env.RESULT_MAX_BYTES: str(settings.result_max_bytes),

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="Redis to use: redis://, rediss://, unix:// or redis+sentinel://. Unset: an embedded Valkey."
     )
+    redis_min_replicas: int = Field(
+        0, ge=0, le=10, description="Replicas that must have a task or an outcome too before it counts as kept."
+    )
     instance: str = Field(
         DEFAULT_INSTANCE, description="Name that keeps the keys of several Taskposts in one Redis apart."
     )

@@ -23,6 +23,7 @@ class Attempt:
     """The attempt that a runner process is. `token` is the fence it shows Redis, `holder` is this very process."""
 
     redis_url: str
+    redis_min_replicas: int
     instance: str
     task_id: str
     number: int
@@ -52,6 +53,7 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
         keys_file = environment.get(Env.SIGNING_KEYS_FILE)
         return Attempt(
             redis_url=environment[Env.REDIS_URL],
+            redis_min_replicas=int(environment.get(Env.REDIS_MIN_REPLICAS, 0)),
             instance=environment.get(Env.INSTANCE, DEFAULT_INSTANCE),
             task_id=environment[Env.TASK_ID],
             number=int(environment[Env.ATTEMPT]),
@@ -67,5 +69,4 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
     except KeyError as missing:
         raise EnvironmentInvalid(f"{missing.args[0]} is not set; a runner is started by the service") from None
     except ValueError as error:
-        names = f"{Env.ATTEMPT}, {Env.RESULT_MAX_BYTES} and {Env.CALLBACK_RETRY_SECONDS}"
-        raise EnvironmentInvalid(f"{names} are numbers: {error}") from None
+        raise EnvironmentInvalid(f"attempt, bytes, replicas and seconds are numbers: {error}") from None

@@ -59,6 +59,7 @@ class Env(StrEnum):
     """Names of the environment variables that a runner is given."""
 
     REDIS_URL = "TASKPOST_REDIS_URL"
+    REDIS_MIN_REPLICAS = "TASKPOST_REDIS_MIN_REPLICAS"
     INSTANCE = "TASKPOST_INSTANCE"
     TASK_ID = "TASKPOST_TASK_ID"
     ATTEMPT = "TASKPOST_ATTEMPT"
@@ -71,6 +72,9 @@ class Env(StrEnum):
     CALLBACK_ALLOW_LOOPBACK = "TASKPOST_CALLBACK_ALLOW_LOOPBACK"
     CALLBACK_RETRY_SECONDS = "TASKPOST_CALLBACK_RETRY_SECONDS"
 
+
+REPLICA_TIMEOUT_MS: Final = 800
+"""How long a write waits for the replicas that must have it too."""
 
 DEFAULT_INSTANCE: Final = "default"
 DEFAULT_RESULT_MAX_BYTES: Final = 8 * 1024 * 1024

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import redis
 
 from runner import scripts
-from runner.contract import EXIT_REFUSED, RUNNER_DELIVERY_LEASE_SECONDS, key_prefix
+from runner.contract import EXIT_REFUSED, REPLICA_TIMEOUT_MS, RUNNER_DELIVERY_LEASE_SECONDS, key_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,17 @@ class Report:
     def _call(self, verb: str, *arguments: str | bytes | float) -> Any:  # noqa: ANN401 - a reply of Redis
         return self._client.register_script(scripts.load(verb))(keys=self._keys, args=arguments)
 
+    def _call_replicated(self, verb: str, *arguments: str | bytes | float) -> Any:  # noqa: ANN401 - a reply of Redis
+        wanted = self._attempt.redis_min_replicas
+        if not wanted:
+            return self._call(verb, *arguments)
+        # WAIT speaks of what its own connection has written.
+        with self._client.client() as connection:  # type: ignore[no-untyped-call]
+            reply = connection.register_script(scripts.load(verb))(keys=self._keys, args=arguments)
+            if connection.wait(wanted, REPLICA_TIMEOUT_MS) < wanted:
+                raise redis.ConnectionError(f"not enough of the {wanted} replicas wanted have the outcome")
+        return reply
+
     def start(self) -> Started:
         """Say that the attempt begins.
 
@@ -100,7 +111,7 @@ class Report:
         code, message = ("", "") if error is None else (error["code"], error["message"])
         lease_ms = int(RUNNER_DELIVERY_LEASE_SECONDS * 1000)
         arguments = (*self._identity, state.value, code, message, body, finished_ms, lease_ms)
-        if _persist(lambda: self._call("finish", *arguments), until=until) != b"recorded":
+        if _persist(lambda: self._call_replicated("finish", *arguments), until=until) != b"recorded":
             raise Refused("the task has ended otherwise, or has another attempt")
 
     def delivery(self, status: str, delay_seconds: float, error: str) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
 from api.core.task import TaskSummary, task_from_record
-from api.queue.errors import translated
+from api.queue.errors import QueueUnavailable, translated
 from api.queue.shapes import Accepted, Claim, Counts, DueDelivery, Page, Refused, Slot, SlotUse, StoredBody
 from runner import scripts
-from runner.contract import State, key_prefix
+from runner.contract import REPLICA_TIMEOUT_MS, State, key_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,10 +33,13 @@ SWEEP_STEP: Final = 100
 class Queue:
     """All that the service does in Redis, for one instance. Every method raises `QueueUnavailable` if Redis fails."""
 
-    def __init__(self, client: Redis, instance: str, *, client_name: str = DEFAULT_CLIENT) -> None:
+    def __init__(
+        self, client: Redis, instance: str, *, client_name: str = DEFAULT_CLIENT, min_replicas: int = 0
+    ) -> None:
         self._redis = client
         self._prefix = key_prefix(instance)
         self._client_name = client_name
+        self._min_replicas = min_replicas
         self._scripts: dict[str, AsyncScript] = {
             path.stem: client.register_script(scripts.load(path.stem, path.parent))
             for path in (*LUA_DIRECTORY.glob("*.lua"), scripts.LUA_DIRECTORY / "report_delivery.lua")
@@ -45,6 +48,18 @@ class Queue:
     async def _call(self, verb: str, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - a reply of Redis
         with translated():
             return await self._scripts[verb](keys=[self._prefix], args=arguments)
+
+    async def _call_replicated(self, verb: str, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - a reply
+        """Call a verb whose effect must not be lost with one server: wait until enough replicas have it too."""
+        if not self._min_replicas:
+            return await self._call(verb, *arguments)
+        with translated():
+            async with self._redis.client() as connection:  # WAIT speaks of what its own connection has written
+                reply = await self._scripts[verb](keys=[self._prefix], args=arguments, client=connection)
+                replicas = await connection.wait(self._min_replicas, REPLICA_TIMEOUT_MS)
+        if replicas < self._min_replicas:
+            raise QueueUnavailable(f"Redis has {replicas} replicas in step of the {self._min_replicas} wanted")
+        return reply
 
     async def now_ms(self) -> int:
         """Return Unix time in milliseconds by the clock of Redis, the one that all times of tasks are of."""
@@ -66,7 +81,7 @@ class Queue:
 
     async def submit(self, submission: Submission, limits: QueueLimits) -> Accepted | Refused:
         """Put a task in the queue."""
-        code, detail = await self._call(
+        code, detail = await self._call_replicated(
             "submit",
             self._client_name,
             submission.task_type,

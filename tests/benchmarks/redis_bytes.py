@@ -90,7 +90,7 @@ async def _run_tasks(url: str, number: int, *, idempotent: bool) -> None:
 def _run(client: redis.Redis, url: str, claim: Claim) -> None:
     """What the runner of an attempt tells Redis."""
     task_id, number = claim.attempt_id.task_id, claim.attempt_id.attempt
-    attempt = Attempt(url, INSTANCE, task_id, number, claim.token, "0" * 16, (), 1 << 20, "", None, True, (5.0,))  # noqa: FBT003
+    attempt = Attempt(url, INSTANCE, task_id, number, claim.token, "0" * 16, (), 1 << 20, "", None, True, (5.0,))
     report = Report(client, attempt)
     started = report.start()
     report.progress(50.0)

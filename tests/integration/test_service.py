@@ -221,3 +221,24 @@ def _terminate(pid):
     import os
 
     os.kill(pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("after_seconds", [0.03, 0.06, 0.1, 0.15, 0.2])
+def test_sigterm_ends_a_runner_promptly_whatever_it_imports_just_then(valkey_url, after_seconds):
+    """Before its own handler is there the signal's default does the same; in a container the kernel ignores it then."""
+    import os
+    import subprocess
+    import threading
+    import time
+
+    from runner.contract import EXIT_TERMINATED
+
+    given = {"REDIS_URL": valkey_url, "TASK_ID": "none", "ATTEMPT": "1", "TOKEN": "none"}
+    environment = os.environ | {f"TASKPOST_{name}": value for name, value in given.items()}
+    runner = subprocess.Popen([sys.executable, "-P", "-m", "runner"], env=environment, stderr=subprocess.PIPE)
+    threading.Event().wait(after_seconds)
+    runner.terminate()
+    began = time.monotonic()
+    _, errors = runner.communicate(timeout=5)
+    assert time.monotonic() - began < 1
+    assert runner.returncode in {EXIT_TERMINATED, -signal.SIGTERM} or b"refused" in errors

@@ -55,7 +55,7 @@ def test_what_is_missing_is_named(name):
 
 
 def test_what_is_wrong_is_named():
-    with pytest.raises(EnvironmentInvalid, match=r"TASKPOST_ATTEMPT.*'x'"):
+    with pytest.raises(EnvironmentInvalid, match=r"attempt.* are numbers.*'x'"):
         read_attempt(GIVEN | {"TASKPOST_ATTEMPT": "x"})
 
 
