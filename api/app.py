@@ -14,11 +14,11 @@ from api.core.task_types import TaskTypeDefinition
 from api.embedded.directory import DataDirectory
 from api.embedded.valkey import embedded_valkey
 from api.executors.local import LocalExecutor
-from api.queue.changes import changes
 from api.queue.errors import QueueUnavailable
 from api.queue.queue import Queue
 from api.queue.server import check_server
 from api.queue.shapes import QueueLimits, Retention
+from api.queue.wakeups import wakeups
 from api.settings import SettingsError
 from api.web.application import create_app
 from api.web.services import Services, WebSettings
@@ -78,7 +78,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             queue,
             LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds),
             sender,
-            lambda: changes(client, settings.instance),
+            lambda: wakeups(client, settings.instance),
             _controller_config(
                 settings,
                 definitions,

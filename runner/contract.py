@@ -55,6 +55,11 @@ def changes_channel(instance: str) -> str:
     return key_prefix(instance) + "changes"
 
 
+def wakeups_channel(instance: str) -> str:
+    """The Pub/Sub channel on which the controller's duties are woken by their names."""
+    return key_prefix(instance) + "wakeups"
+
+
 class Env(StrEnum):
     """Names of the environment variables that a runner is given."""
 

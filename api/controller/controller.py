@@ -12,7 +12,7 @@ from api.controller.dispatch import Dispatcher
 from api.controller.lead import Leadership
 from api.controller.listen import Wakeups, listen
 from api.controller.settle import Settler
-from api.controller.supervise import supervise
+from api.controller.supervise import cancel, supervise
 from api.controller.sweep import sweep
 from api.core.observation import Phase, StopReason
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from api.core.settle import Limits
     from api.executors.base import Executor
-    from api.queue.changes import Change
     from api.queue.queue import Queue
     from api.queue.shapes import Retention
     from runner.delivery.post import Sender
@@ -58,7 +57,7 @@ class Controller:
         queue: Queue,
         executor: Executor,
         sender: Sender,
-        changes: Callable[[], AsyncIterator[Change | None]],
+        announced: Callable[[], AsyncIterator[str | None]],
         config: ControllerConfig,
     ) -> None:
         self._executor = executor
@@ -81,7 +80,7 @@ class Controller:
             "sweep": lambda: sweep(queue, config.retention),
         }
         self._duties_of_all: Duties = {
-            "listen": lambda: listen(changes, wakeups),
+            "listen": lambda: listen(announced, wakeups),
             "deliver": lambda: deliverer.deliver(wakeups.deliver),
             "lead": lambda: self._leadership.lead(lambda: _do(self._duties_of_the_leader)),
         }
@@ -96,8 +95,7 @@ class Controller:
             if self._executor.ends_with_service:
                 await self._end_attempts()
         finally:
-            doing.cancel()
-            await asyncio.wait([doing])
+            await cancel(doing)
             await self._leadership.resign()
             await self._executor.close()
 
@@ -117,6 +115,8 @@ class Controller:
 
 async def _do(duties: Duties) -> None:
     """Do duties side by side, each supervised, until cancelled."""
-    async with asyncio.TaskGroup() as group:
-        for name, duty in duties.items():
-            group.create_task(supervise(name, duty), name=name)
+    doing = [asyncio.create_task(supervise(name, duty), name=name) for name, duty in duties.items()]
+    try:
+        await asyncio.wait(doing)
+    finally:
+        await cancel(*doing)

@@ -11,6 +11,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from api.controller.supervise import cancel
 from api.queue.errors import QueueUnavailable
 
 if TYPE_CHECKING:
@@ -57,5 +58,4 @@ class Leadership:
                         return
                     held_until = loop.time() + LEASE_SECONDS
         finally:
-            doing.cancel()
-            await asyncio.wait([doing])
+            await cancel(doing)

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
+CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
 async def supervise(name: str, duty: Callable[[], Awaitable[None]]) -> None:
@@ -33,6 +34,19 @@ async def supervise(name: str, duty: Callable[[], Awaitable[None]]) -> None:
             pause = FIRST_PAUSE_SECONDS
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+async def cancel(*tasks: asyncio.Future[None]) -> None:
+    """Cancel tasks and wait until they are over.
+
+    They are cancelled until they are: up to Python 3.11 `asyncio.wait_for`, which redis-py uses, loses a cancellation
+    that comes together with a reply (python/cpython#86296).
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def wait_at_most(event: asyncio.Event, seconds: float) -> None:

@@ -149,7 +149,8 @@ class _Server:
 
     async def _is_over_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
         return self._over.is_set()
 
     async def _answers(self, seconds: float) -> bool:
@@ -189,6 +190,7 @@ def command(binary: Path, directory: Path, socket: Path) -> list[str]:
         "appendfsync": "always",
         "aof-load-truncated": "yes",
         "save": "",
+        "hash-max-listpack-value": "512",  # a record stays compact with a URL or a message of some length
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
         "loglevel": "notice",

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_FULLY_CHECKED_BYTES: Final = 16 * 1024
 """In a larger input only the first error is named: jsonschema-rs makes all of them at once, which can take seconds."""
+DIGEST_CHARACTERS: Final = 32
+"""Of SHA-256, in hexadecimal: 128 bits tell bodies apart, and each is kept for a day."""
 _FIELDS: Final = tuple(TaskSubmission.model_fields)
 
 
@@ -149,7 +151,7 @@ def _translate(error: SchemaError) -> Iterator[Fault]:
 
 def _digest(body: Mapping[str, Any]) -> str:
     canonical = json.dumps(_plain(body), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_CHARACTERS]
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value

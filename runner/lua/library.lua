@@ -48,8 +48,14 @@ local function queue_position(client, priority, task_id)
   return position
 end
 
+-- What happened to a task, for whoever wants to follow it.
 local function announce(task_id, what)
   redis.call('PUBLISH', key('changes'), task_id .. ' ' .. what)
+end
+
+-- Wakes a duty of the controller: dispatch, settle or deliver.
+local function wake(duty)
+  redis.call('PUBLISH', key('wakeups'), duty)
 end
 
 -- The one place where a state changes, is indexed and is announced.
@@ -61,6 +67,9 @@ local function move(task_id, task_type, from, to)
   redis.call('ZADD', key('index', to, task_type), 0, task_id)
   redis.call('HSET', key('task', task_id), 'state', to)
   announce(task_id, to)
+  if to == 'cancelled' then
+    wake('settle')
+  end
   return true
 end
 
@@ -78,6 +87,7 @@ local function free_slot(task_id, task_type, attempt)
   local freed = redis.call('ZREM', key('slots', task_type), task_id .. ':' .. attempt)
   if freed == 1 then
     announce(task_id, 'released')
+    wake('dispatch')
   end
   return freed
 end
@@ -120,7 +130,7 @@ local function conclude(task_id, outcome)
     if outcome.delivery_token ~= '' then
       redis.call('HSET', record, 'delivery_token', outcome.delivery_token)
     end
-    announce(task_id, 'deliver')
+    wake('deliver')
   end
   return true
 end

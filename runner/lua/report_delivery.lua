@@ -23,5 +23,8 @@ if status == 'pending' then
 else
   redis.call('ZREM', key('deliveries'), task_id)
 end
+if status == 'pending' then
+  wake('deliver')
+end
 announce(task_id, status)
 return status

@@ -1,4 +1,4 @@
-"""The floor of a submission: a bare FastAPI handler with one Lua round trip that writes. `python -m` with a Redis URL."""
+"""The floor of a submission: a bare FastAPI handler with one Lua round trip that writes. `argv[1]`: a Redis URL."""
 
 from __future__ import annotations
 

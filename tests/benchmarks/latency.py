@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from taskpost.receiver import Receiver
@@ -35,9 +36,7 @@ def slot_rows() -> list[Row]:
             )
         started = _starts(service.log())
         freed = announcements.times
-        waits = [
-            begun - freed[before, "released"] for (before, _), (_, begun) in zip(started, started[1:], strict=False)
-        ]
+        waits = [begun - freed[before, "released"] for (before, _), (_, begun) in pairwise(started)]
         assert len(waits) == SLOT_TASKS - 1
     return [_row("slot freed -> next attempt started", waits, SLOT_BUDGET_SECONDS)]
 

@@ -52,9 +52,7 @@ async def _rows(url: str) -> list[Row]:
 
 
 async def _row(client: Redis, service_url: str, query: str) -> Row:
-    floors: list[float] = []
-    for _ in range(PAGES):
-        floors.append(await _bare_page(client))
+    floors = [await _bare_page(client) for _ in range(PAGES)]
     ours = await asyncio.to_thread(_pages, service_url, query)
     p99 = percentile(ours, 99)
     what = query.lstrip("&").replace("&", ", ") or "unfiltered"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from api.queue.queue import Queue
 from api.queue.shapes import QueueLimits, Slot, Submission
-from runner.attempt import Attempt
+from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
-from runner.contract import DeliveryStatus, State, key_prefix, outcome_body
+from runner.contract import DEFAULT_INSTANCE as INSTANCE
+from runner.contract import DeliveryStatus, Env, State, key_prefix, outcome_body
 from runner.report import Report
 from tests.benchmarks.measure import Row
 from tests.support.valkey import ValkeyServer
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 TASKS = 5000
 BUDGET_BYTES = 1300
-INSTANCE = "default"
 TASK_TYPE = "fibonacci"
 PAYLOAD_BYTES = 200
 PAYLOAD = json.dumps({"value": "x" * (PAYLOAD_BYTES - len('{"value":""}'))}, separators=(",", ":"))
@@ -90,8 +90,8 @@ async def _run_tasks(url: str, number: int, *, idempotent: bool) -> None:
 def _run(client: redis.Redis, url: str, claim: Claim) -> None:
     """What the runner of an attempt tells Redis."""
     task_id, number = claim.attempt_id.task_id, claim.attempt_id.attempt
-    attempt = Attempt(url, INSTANCE, task_id, number, claim.token, "0" * 16, (), 1 << 20, "", None, True, (5.0,))
-    report = Report(client, attempt)
+    names = {Env.REDIS_URL: url, Env.TASK_ID: task_id, Env.ATTEMPT: str(number), Env.TOKEN: claim.token}
+    report = Report(client, read_attempt(names))
     started = report.start()
     report.progress(50.0)
     body = outcome_body(

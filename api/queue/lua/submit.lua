@@ -65,4 +65,8 @@ if idempotency_key ~= '' then
   redis.call('SET', known_key, task_id .. ' ' .. digest, 'PX', idempotency_lifetime)
 end
 announce(task_id, 'queued')
+-- If others of its type wait, either no slot is free for them, and the next one freed wakes the dispatcher, or it is at work.
+if redis.call('ZCARD', key('queue', client, task_type)) == 1 then
+  wake('dispatch')
+end
 return { 'accepted', { task_id, record, queue_position(client, priority, task_id), false } }

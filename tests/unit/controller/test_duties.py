@@ -12,14 +12,16 @@ from api.controller.dispatch import Dispatcher
 from api.controller.lead import Leadership
 from api.controller.listen import Wakeups, listen
 from api.controller.settle import Settler
-from api.controller.supervise import supervise, wait_at_most
+from api.controller.supervise import cancel, supervise, wait_at_most
 from api.controller.sweep import sweep
 from api.core.observation import AttemptId, Observation, Phase, StopReason
 from api.core.settle import Limits
+from api.core.task import Reason
 from api.executors.base import StartError
-from api.queue.changes import Change, changes
+from api.queue.conclude import conclude
 from api.queue.errors import QueueUnavailable
 from api.queue.shapes import QueueLimits, Retention, Submission
+from api.queue.wakeups import wakeups
 from runner.contract import State
 from runner.delivery.post import Try
 from tests.support.wait import until
@@ -87,9 +89,7 @@ async def background():
         return running[-1]
 
     yield start
-    for one in running:
-        one.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    await cancel(*running)
 
 
 async def state_of(queue, task_id):
@@ -171,13 +171,9 @@ async def test_what_holds_no_slot_is_ended_or_forgotten(executor, dispatcher, se
 async def test_a_cancelled_task_s_attempt_is_stopped_and_nothing_is_asked_of_it_again(
     queue, executor, dispatcher, settler
 ):
-    from api.queue.conclude import conclude
-
     task = (await queue.submit(SUBMISSION, LIMITS)).task
     await dispatcher._start_next()
     started = await state_of(queue, task.task_id)
-    from api.core.task import Reason
-
     assert await conclude(queue, started, State.CANCELLED, Reason("cancelled", "by request"))
     await settler.settle_all()
     attempt_id = AttemptId(task.task_id, 1)
@@ -227,9 +223,6 @@ class ScriptedSender:
 
 
 async def ended(queue):
-    from api.core.task import Reason
-    from api.queue.conclude import conclude
-
     task = (await queue.submit(SUBMISSION, LIMITS)).task
     assert await conclude(queue, task, State.CANCELLED, Reason("cancelled", "by request"))
     return task.task_id
@@ -304,7 +297,7 @@ async def test_supervised_duties_go_on_after_any_fault(caplog):
 
     supervised = asyncio.create_task(supervise("duty", duty))
     await asyncio.wait_for(done.wait(), 10)
-    supervised.cancel()
+    await cancel(supervised)
     assert caplog.messages == ["duty_waits_for_redis", "duty_failed"]
 
 
@@ -319,7 +312,7 @@ async def test_a_long_good_run_forgets_earlier_pauses(monkeypatch):
     supervised = asyncio.create_task(supervise("duty", duty))
     for _ in range(3):
         await asyncio.wait_for(turns.get(), 10)
-    supervised.cancel()
+    await cancel(supervised)
 
 
 async def test_waiting_ends_by_the_event_or_the_clock_and_clears_it():
@@ -330,43 +323,44 @@ async def test_waiting_ends_by_the_event_or_the_clock_and_clears_it():
     assert not event.is_set()
 
 
-@pytest.mark.parametrize(
-    ("what", "woken"),
-    [
-        ("queued", {"dispatch"}),
-        ("released", {"dispatch"}),
-        ("cancelled", {"settle"}),
-        ("deliver", {"deliver"}),
-        ("pending", {"deliver"}),
-        ("progress", set()),
-        ("running", set()),
-    ],
-)
-def test_a_change_wakes_whom_it_concerns(what, woken):
-    wakeups = Wakeups()
-    wakeups.wake(what)
-    assert {name for name in ("dispatch", "settle", "deliver") if getattr(wakeups, name).is_set()} == woken
+@pytest.mark.parametrize("duty", ["dispatch", "settle", "deliver", None, "unknown"])
+def test_a_wakeup_is_for_whom_it_names(duty):
+    woken = Wakeups()
+    woken.wake(duty)
+    names = ("dispatch", "settle", "deliver")
+    assert {name for name in names if getattr(woken, name).is_set()} == {name for name in names if duty in {name, None}}
 
 
-async def test_announcements_are_heard(queue, redis_client, instance):
-    wakeups = Wakeups()
-    listening = asyncio.create_task(listen(lambda: changes(redis_client, instance), wakeups))
-    await asyncio.wait_for(wakeups.settle.wait(), 10)
-    wakeups.dispatch.clear()
+async def test_wakeups_are_heard(queue, redis_client, instance):
+    heard = Wakeups()
+    listening = asyncio.create_task(listen(lambda: wakeups(redis_client, instance), heard))
+    await asyncio.wait_for(heard.settle.wait(), 10)
+    for event in (heard.dispatch, heard.settle, heard.deliver):
+        event.clear()
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    await asyncio.wait_for(heard.dispatch.wait(), 10)
+    assert not heard.deliver.is_set()
+    heard.dispatch.clear()
     await queue.submit(SUBMISSION, LIMITS)
-    await asyncio.wait_for(wakeups.dispatch.wait(), 10)
-    listening.cancel()
-    assert Change("id", "queued").what == "queued"
+    assert await conclude(queue, task, State.CANCELLED, Reason("cancelled", "by request"))
+    await asyncio.wait_for(heard.deliver.wait(), 10)
+    assert heard.settle.is_set()
+    assert not heard.dispatch.is_set(), "one more of a type that waits is no news"
+    await queue.claim(1, {"sleep": None})
+    (slot,) = await queue.slots()
+    await queue.release(slot)
+    await asyncio.wait_for(heard.dispatch.wait(), 10)
+    await cancel(listening)
 
 
 async def test_silence_is_no_end_of_listening(redis_client, instance, monkeypatch):
-    monkeypatch.setattr("api.queue.changes.LISTEN_SECONDS", 0.01)
-    heard = changes(redis_client, instance)
+    monkeypatch.setattr("api.queue.wakeups.LISTEN_SECONDS", 0.01)
+    heard = wakeups(redis_client, instance)
     assert await anext(heard) is None
     following = asyncio.ensure_future(anext(heard))
     await asyncio.sleep(0.05)
-    await redis_client.publish(f"{{taskpost:{instance}}}:changes", "id done")
-    assert await asyncio.wait_for(following, 10) == Change("id", "done")
+    await redis_client.publish(f"{{taskpost:{instance}}}:wakeups", "settle")
+    assert await asyncio.wait_for(following, 10) == "settle"
     await heard.aclose()
 
 
@@ -374,9 +368,6 @@ async def test_the_sweep_goes_on(queue, background, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("api.controller.sweep.SHORTEST_PAUSE_SECONDS", 0.01)
     task = (await queue.submit(Submission("sleep", "{}", None, 0, 1000), LIMITS)).task
-    from api.core.task import Reason
-    from api.queue.conclude import conclude
-
     await conclude(queue, task, State.CANCELLED, Reason("cancelled", "by request"))
     background(sweep(queue, Retention(0.05, 100, 100_000)))
     await until(lambda: is_gone(queue, task.task_id))
@@ -400,8 +391,7 @@ async def test_one_leads_until_it_resigns_and_then_the_other(queue, background, 
     background(second.lead(duties("second")))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(turns.get(), 0.2)
-    leading.cancel()
-    await asyncio.gather(leading, return_exceptions=True)
+    await cancel(leading)
     await first.resign()
     assert await asyncio.wait_for(turns.get(), 10) == "second"
     await first.resign()
@@ -446,3 +436,22 @@ async def test_a_leader_that_cannot_renew_stops_its_duties_in_time(queue, backgr
     await asyncio.wait_for(stopped.wait(), 10)
     monkeypatch.setattr(queue, "resign", unavailable)
     await leadership.resign()
+
+
+async def test_a_task_that_loses_a_cancellation_is_cancelled_again(monkeypatch):
+    monkeypatch.setattr("api.controller.supervise.CANCEL_AGAIN_SECONDS", 0.01)
+    lost = []
+
+    async def deaf():
+        while len(lost) < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost.append(None)
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await cancel(task)
+    assert task.cancelled()
+    assert len(lost) == 2
