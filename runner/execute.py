@@ -7,7 +7,6 @@ import random
 import sys
 import time
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from runner.attempt import EnvironmentInvalid, read_attempt
@@ -24,7 +23,7 @@ from runner.contract import (
     delivery_id,
     outcome_body,
 )
-from runner.report import ProgressThread, Refused, Report, Unreachable
+from runner.report import Outcome, ProgressThread, Refused, Report, Unreachable
 from runner.result import ResultRefused, encode_result
 
 if TYPE_CHECKING:
@@ -33,15 +32,6 @@ if TYPE_CHECKING:
     from runner.report import Started
 
 MAX_MESSAGE_CHARACTERS: Final = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How the task ended: `done` with a result, or `failed` with an error."""
-
-    state: State
-    result_json: str
-    error: Error | None
 
 
 def main() -> int:
@@ -79,7 +69,7 @@ def _run(attempt: Attempt, report: Report) -> None:
     until = began + (started.started_ms + started.timeout_ms - started.now_ms) / 1000
     if started.result_url is not None:
         _import_delivery()
-    report.finish(outcome.state, outcome.error, body, finished_ms, until=until)
+    report.finish(outcome, body, finished_ms, until=until)
     if started.result_url is not None:
         _deliver(attempt, report, started.result_url, body)
 
@@ -88,12 +78,12 @@ def _compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
     thread = ProgressThread(report)
     thread.start()
     try:
-        return Outcome(State.DONE, _result(attempt, started, thread), None)
+        return Outcome(State.DONE, _result(attempt, started, thread), None, thread.latest)
     except ResultRefused as refusal:
-        return _failed(refusal.code, str(refusal))
+        return _failed(refusal.code, str(refusal), thread.latest)
     except BaseException as fault:  # noqa: BLE001 - whatever a task raises, SystemExit too, is its failure and not ours
         traceback.print_exc()
-        return _failed(ErrorCode.TASK_ERROR, f"{type(fault).__name__}: {fault}")
+        return _failed(ErrorCode.TASK_ERROR, f"{type(fault).__name__}: {fault}", thread.latest)
     finally:
         thread.end()
 
@@ -120,8 +110,9 @@ def _result(attempt: Attempt, started: Started, thread: ProgressThread) -> str:
     return encode_result(task_type.function(task_input, progress), attempt.result_max_bytes)
 
 
-def _failed(code: ErrorCode, message: str) -> Outcome:
-    return Outcome(State.FAILED, "null", {"code": code.value, "message": _clean(message)[:MAX_MESSAGE_CHARACTERS]})
+def _failed(code: ErrorCode, message: str, percent: float) -> Outcome:
+    error = Error(code=code.value, message=_clean(message)[:MAX_MESSAGE_CHARACTERS])
+    return Outcome(State.FAILED, "null", error, percent)
 
 
 def _clean(text: str) -> str:

@@ -49,6 +49,16 @@ class Started:
     result_url: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended: `done` with a result, or `failed` with an error; and how far it was, in percent."""
+
+    state: State
+    result_json: str
+    error: Error | None
+    percent: float
+
+
 class Report:
     """The Redis side of one attempt. Not for use by several threads, except `progress`."""
 
@@ -98,19 +108,20 @@ class Report:
 
     def progress(self, percent: float) -> bool:
         """Report how far the task is; False if this attempt is no longer the current one."""
-        tenths = min(int(percent * 10), MOST_TENTHS)
-        return bool(self._call("progress", *self._identity, tenths) == 1)
+        return bool(self._call("progress", *self._identity, _tenths(percent)) == 1)
 
-    def finish(self, state: State, error: Error | None, body: bytes, finished_ms: int, *, until: float) -> None:
+    def finish(self, outcome: Outcome, body: bytes, finished_ms: int, *, until: float) -> None:
         """Record the outcome, again and again until the deadline (`until`, of the monotonic clock) while Redis is away.
 
         Raises:
             Refused: if the task has moved on.
             Unreachable: if Redis did not answer until then.
         """
+        error = outcome.error
         code, message = ("", "") if error is None else (error["code"], error["message"])
         lease_ms = int(RUNNER_DELIVERY_LEASE_SECONDS * 1000)
-        arguments = (*self._identity, state.value, code, message, body, finished_ms, lease_ms)
+        last = (body, finished_ms, lease_ms, _tenths(outcome.percent))
+        arguments = (*self._identity, outcome.state.value, code, message, *last)
         if _persist(lambda: self._call_replicated("finish", *arguments), until=until) != b"recorded":
             raise Refused("the task has ended otherwise, or has another attempt")
 
@@ -129,13 +140,13 @@ class ProgressThread(threading.Thread):
     def __init__(self, report: Report) -> None:
         super().__init__(name="progress", daemon=True)
         self._report = report
-        self._latest = 0.0
+        self.latest = 0.0
         self._changed = threading.Event()
         self._over = threading.Event()
 
     def set(self, percent: float) -> None:
         """Take note of a new percent; returns at once."""
-        self._latest = percent
+        self.latest = percent
         self._changed.set()
 
     def end(self) -> None:
@@ -156,7 +167,7 @@ class ProgressThread(threading.Thread):
 
     def _send(self) -> None:
         try:
-            current = self._report.progress(self._latest)
+            current = self._report.progress(self.latest)
         except redis.RedisError:
             self._changed.set()
             return
@@ -164,6 +175,10 @@ class ProgressThread(threading.Thread):
             sys.stderr.write("taskpost runner: this attempt is no longer the current one; it ends\n")
             sys.stderr.flush()
             os._exit(EXIT_REFUSED)
+
+
+def _tenths(percent: float) -> int:
+    return min(int(percent * 10), MOST_TENTHS)
 
 
 def _persist(call: Callable[[], Any], *, until: float) -> Any:  # noqa: ANN401 - the call's own result

@@ -14,7 +14,7 @@ from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
 from runner.contract import DEFAULT_INSTANCE as INSTANCE
 from runner.contract import DeliveryStatus, Env, State, key_prefix, outcome_body
-from runner.report import Report
+from runner.report import Outcome, Report
 from tests.benchmarks.measure import Row
 from tests.support.valkey import ValkeyServer
 
@@ -105,7 +105,8 @@ def _run(client: redis.Redis, url: str, claim: Claim) -> None:
         started_ms=started.started_ms,
         finished_ms=started.now_ms,
     )
-    report.finish(State.DONE, None, body, started.now_ms, until=time.monotonic() + 5)
+    outcome = Outcome(State.DONE, "null", None, 100.0)
+    report.finish(outcome, body, started.now_ms, until=time.monotonic() + 5)
     report.delivery(DeliveryStatus.DELIVERED, 0, "")
 
 

@@ -17,8 +17,8 @@ from api.queue.shapes import Accepted, QueueLimits, Refused, Retention, Slot, Su
 from runner.attempt import Attempt
 from runner.connect import connect, connect_async
 from runner.contract import ENDS, MOVES, DeliveryStatus, State
+from runner.report import Outcome, Report
 from runner.report import Refused as RunnerRefused
-from runner.report import Report
 
 TYPES = ("fast", "slow")
 INPUT = '{"n":1}'
@@ -204,24 +204,30 @@ class QueueMachine(RuleBasedStateMachine):
         if current:
             task.tenths = max(task.tenths, min(int(percent * 10), 999))
 
-    @rule(attempt=attempts, state=st.sampled_from((State.DONE, State.FAILED)), wrong_token=st.booleans())
-    def finish(self, attempt, state, wrong_token):
+    @rule(
+        attempt=attempts,
+        state=st.sampled_from((State.DONE, State.FAILED)),
+        wrong_token=st.booleans(),
+        percent=st.floats(0, 100),
+    )
+    def finish(self, attempt, state, wrong_token, percent):
         attempt_id, token = attempt
         task = self.model.get(attempt_id.task_id)
         error = None if state is State.DONE else {"code": "task_error", "message": "it broke"}
+        outcome = Outcome(state, "null", error, percent)
         finish = self.report(attempt_id, "wrong" if wrong_token else token).finish
         right = task is not None and not wrong_token and task.attempt == attempt_id.attempt and task.token == token
         if right and task.state is State.RUNNING:
-            finish(state, error, BODY, 5, until=0)
+            finish(outcome, BODY, 5, until=0)
             task.end(state, DeliveryStatus.SENDING)
             self.ended.append(task.task_id)
-            task.tenths = 1000 if state is State.DONE else task.tenths
+            task.tenths = 1000 if state is State.DONE else max(task.tenths, min(int(percent * 10), 999))
             self.leases[task.task_id] = token
         elif right and task.state is state:
-            finish(state, error, b"a repeat changes nothing", 6, until=0)
+            finish(outcome, b"a repeat changes nothing", 6, until=0)
         else:
             with pytest.raises(RunnerRefused):
-                finish(state, error, BODY, 5, until=0)
+                finish(outcome, BODY, 5, until=0)
 
     @rule(attempt=attempts, counts=st.booleans())
     def requeue(self, attempt, counts):

@@ -89,6 +89,7 @@ async def test_what_goes_wrong_is_the_task_s_failure(queue, environment, task_ty
     environment(claim, TASK_MODULES=modules)
     exit_code, task = await run_to_end(queue, claim)
     assert (exit_code, task.state, task.error.code) == (EXIT_OK, State.FAILED, code)
+    assert task.percent_tenths == (425 if task_type == "raises" else 0)
     assert message in task.error.message
 
 
@@ -108,7 +109,7 @@ async def test_an_attempt_that_was_cancelled_meanwhile_records_nothing(queue, en
         client = connect(read_attempt().redis_url)
         client.hset(f"{queue._prefix}task:{claim.attempt_id.task_id}", "state", "cancelled")
         client.close()
-        return execute.Outcome(State.DONE, "null", None)
+        return report.Outcome(State.DONE, "null", None, 0)
 
     monkeypatch.setattr(execute, "_compute", cancelled)
     code, task = await run_to_end(queue, claim)
@@ -149,7 +150,7 @@ async def test_the_outcome_is_recorded_when_redis_is_back(own_valkey, lone_queue
         await_save.close()
         away.set()
         back.wait(20)
-        return execute.Outcome(State.DONE, '"kept"', None)
+        return report.Outcome(State.DONE, '"kept"', None, 0)
 
     monkeypatch.setattr(execute, "_compute", compute)
     running = asyncio.create_task(asyncio.to_thread(execute.main))
