@@ -73,7 +73,8 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         client = _connect(redis_url)
         stack.push_async_callback(client.aclose)
         sender = await stack.enter_async_context(_sender(settings, keys_file))
-        queue = Queue(client, settings.instance, min_replicas=settings.redis_min_replicas)
+        owner = directory.owner()
+        queue = Queue(client, settings.instance, owner=owner, min_replicas=settings.redis_min_replicas)
         controller = Controller(
             queue,
             LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds),
@@ -83,7 +84,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
                 settings,
                 definitions,
                 environment=_runner_environment(settings, redis_url, keys_file),
-                owner=directory.owner(),
+                owner=owner,
             ),
         )
         checked, stop = asyncio.Event(), asyncio.Event()

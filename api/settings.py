@@ -15,10 +15,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_MAX_BYTES
 from runner.delivery.schedule import DELAYS_SECONDS
+from runner.delivery.sign import parse_keys
 
 ENV_PREFIX = "TASKPOST_"
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 MAX_PORT = 65_535
+LONGEST_SECONDS = 10 * 365 * 24 * 3600
 
 
 class SettingsError(ValueError):
@@ -27,8 +29,8 @@ class SettingsError(ValueError):
 
 def default_data_directory() -> Path:
     """The XDG data directory of Taskpost: `$XDG_DATA_HOME/taskpost`, else `~/.local/share/taskpost`."""
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "taskpost"
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "taskpost"
 
 
 def default_executor() -> Literal["local", "kubernetes"]:
@@ -79,14 +81,14 @@ class Settings(BaseSettings):
         le=10_000,
         description="Slots: attempts unfinished at a time.",
     )
-    type_concurrency: Annotated[dict[str, int], NoDecode] = Field(
+    type_concurrency: Annotated[dict[str, Annotated[int, Field(ge=1)]], NoDecode] = Field(
         default_factory=dict, description="Slots of single types, as type=number separated by commas."
     )
     task_modules: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Python modules that register further task types, separated by commas."
     )
     max_attempts: int = Field(3, ge=1, le=100, description="Lost attempts after which a task fails as lost.")
-    start_deadline_seconds: float = Field(600, gt=0, description="Time for an attempt to begin.")
+    start_deadline_seconds: float = Field(600, gt=0, le=LONGEST_SECONDS, description="Time for an attempt to begin.")
     grace_seconds: float = Field(10, ge=0, le=3600, description="Time between TERM and KILL for an attempt.")
     result_max_bytes: int = Field(
         DEFAULT_RESULT_MAX_BYTES, ge=1, le=256 * 1024 * 1024, description="Largest result, as JSON text in UTF-8."
@@ -95,7 +97,9 @@ class Settings(BaseSettings):
     # The queue and what is kept.
     queue_max_length: int = Field(10_000, ge=1, description="Tasks that may wait; more are answered with 429.")
     queue_max_bytes: int = Field(256 * 1024 * 1024, ge=1, description="Bytes of input that may wait.")
-    retention_seconds: float = Field(7 * 24 * 3600, gt=0, description="Time that ended tasks are kept.")
+    retention_seconds: float = Field(
+        7 * 24 * 3600, gt=0, le=LONGEST_SECONDS, description="Time that ended tasks are kept."
+    )
     retention_max_count: int = Field(100_000, ge=0, description="Ended tasks that are kept.")
     retention_max_bytes: int = Field(512 * 1024 * 1024, ge=0, description="Bytes of results that are kept.")
 
@@ -109,7 +113,7 @@ class Settings(BaseSettings):
         None, description="Whether callbacks may go to loopback addresses; only in embedded mode by default."
     )
 
-    callback_retry_seconds: Annotated[tuple[Annotated[float, Field(gt=0)], ...], NoDecode] = Field(
+    callback_retry_seconds: Annotated[tuple[Annotated[float, Field(gt=0, le=LONGEST_SECONDS)], ...], NoDecode] = Field(
         DELAYS_SECONDS,
         description="Pauses between delivery tries, separated by commas; then it is dead.",
     )
@@ -125,7 +129,23 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         pairs = [pair.partition("=") for pair in re.split(r"[,\s]+", value) if pair]
-        return {name: number for name, _, number in pairs}
+        numbers = {name: number for name, _, number in pairs}
+        if len(numbers) < len(pairs):
+            raise ValueError("a task type is named twice")
+        return numbers
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"\*|https?://[^/\s]+", origin) for origin in value):
+            raise ValueError("origins are wanted, e.g. https://tasks.example.com, or *")
+        return value
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _keys_are_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        parse_keys(key.get_secret_value() for key in value)
+        return value
 
     @field_validator("bind")
     @classmethod
@@ -183,9 +203,13 @@ def read_settings(**options: object) -> Settings:
     Raises:
         SettingsError: if a value is not allowed.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None and value != ""}
     try:
         return Settings(**given)  # type: ignore[arg-type]
+    except RuntimeError:
+        raise SettingsError(
+            f"{ENV_PREFIX}DATA_DIR is not set, and this user has no home directory to put it in"
+        ) from None
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(fault, given) for fault in error.errors())) from None
 

@@ -6,6 +6,7 @@ Addresses: `redis://[user:password@]host:port/db`, `rediss://` for TLS (`?ssl_ca
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
@@ -106,6 +107,8 @@ def _scheme(url: str) -> str:
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
         raise RedisUrlError(f"the scheme {scheme!r} is not one of {', '.join(SCHEMES)}")
+    if scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*", urlsplit(url).path):
+        raise RedisUrlError("the path of the address is the number of a database, e.g. redis://localhost:6379/0")
     return scheme
 
 

@@ -43,6 +43,8 @@ class DemoFailed(Exception):  # noqa: N818 - reads as what it says
 def demo() -> None:
     """Start a service, run one task of each type, show the signed callbacks, and stop it again."""
     console = Console(highlight=False)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         with (
             tempfile.TemporaryDirectory(prefix="taskpost-demo-") as directory,
@@ -56,8 +58,8 @@ def demo() -> None:
         sys.exit(1)
     console.print(
         "\nAll of it was real: the queue in Valkey, a runner process for each task, the callbacks over HTTP.\n"
-        "Next: [bold]taskpost serve[/bold], then http://127.0.0.1:8000/docs, "
-        "or [bold]taskpost submit fibonacci n=100 --wait[/bold]",
+        f"Next: [bold]{sys.argv[0]} serve[/bold], then http://127.0.0.1:8000/docs, "
+        f"or [bold]{sys.argv[0]} submit fibonacci n=100 --wait[/bold]",
         soft_wrap=True,
     )
 

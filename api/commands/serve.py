@@ -18,6 +18,7 @@ from api.embedded.errors import EmbeddedError
 from api.logs import set_up_logs
 from api.queue.errors import QueueUnusable
 from api.settings import ENV_PREFIX, Settings, SettingsError, read_settings, split_bind
+from api.web.protocol import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
             server = Server(
                 uvicorn.Config(
                     service.application,
+                    http=Protocol,
                     log_config=None,
                     access_log=False,
                     server_header=False,
@@ -86,7 +88,7 @@ async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
             )
             service.fault.add_done_callback(lambda _: _stop(server))
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.add_signal_handler(number, _stop, server)
             on_listening(_url(bound))
             await server.serve(sockets=[bound])

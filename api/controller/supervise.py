@@ -43,10 +43,17 @@ async def cancel(*tasks: asyncio.Future[None]) -> None:
     that comes together with a reply (python/cpython#86296).
     """
     pending = set(tasks)
+    interruption = None
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+        try:
+            await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+        except asyncio.CancelledError as error:  # the caller is being cancelled too: no task is left behind for that
+            interruption = error
+        pending = {task for task in pending if not task.done()}
+    if interruption is not None:
+        raise interruption
 
 
 async def wait_at_most(event: asyncio.Event, seconds: float) -> None:

@@ -34,8 +34,16 @@ class Queue:
     """All that the service does in Redis, for one instance. Every method raises `QueueUnavailable` if Redis fails."""
 
     def __init__(
-        self, client: Redis, instance: str, *, client_name: str = DEFAULT_CLIENT, min_replicas: int = 0
+        self,
+        client: Redis,
+        instance: str,
+        *,
+        owner: str = "",
+        client_name: str = DEFAULT_CLIENT,
+        min_replicas: int = 0,
     ) -> None:
+        # Of the leader's lease: what dispatches and settles is refused while another has it. "" asks for no lease.
+        self._owner = owner
         self._redis = client
         self._prefix = key_prefix(instance)
         self._client_name = client_name
@@ -123,7 +131,7 @@ class Queue:
         pairs: list[str | int] = []
         for task_type, limit in type_limits.items():
             pairs += [task_type, -1 if limit is None else limit]
-        reply = await self._call("claim", self._client_name, concurrency, token, *pairs)
+        reply = await self._call("claim", self._client_name, concurrency, token, self._owner, *pairs)
         if reply is None:
             return None
         task_id, attempt, task_type_name, timeout_ms = reply
@@ -131,17 +139,19 @@ class Queue:
 
     async def release(self, slot: Slot) -> None:
         """Free the slot of an attempt that is over."""
-        await self._call("release", slot.attempt_id.task_id, slot.attempt_id.attempt, slot.task_type)
+        await self._call("release", slot.attempt_id.task_id, slot.attempt_id.attempt, slot.task_type, self._owner)
 
     async def requeue(self, attempt_id: AttemptId, reason: Reason, *, counts_as_loss: bool) -> bool:
         """Put a task back to its old place and free the slot; False if the attempt is not the current one."""
         arguments = (attempt_id.task_id, attempt_id.attempt, int(counts_as_loss), reason.code, reason.message)
-        return bool(await self._call("requeue", *arguments) == 1)
+        return bool(await self._call("requeue", *arguments, self._owner) == 1)
 
     async def conclude(self, task: Task, outcome: State, error: Reason, body: bytes, finished_ms: int) -> bool:
         """End a task that is still as `task` says (state and attempt); False if it has moved on."""
         arguments = (task.task_id, task.state.value, task.attempt, outcome.value, error.code, error.message)
-        return bool(await self._call("conclude", *arguments, body, finished_ms) == 1)
+        # Anybody may cancel; only the leader says that a task failed.
+        owner = "" if outcome is State.CANCELLED else self._owner
+        return bool(await self._call("conclude", *arguments, body, finished_ms, owner) == 1)
 
     async def slots(self) -> Sequence[Slot]:
         """Return every attempt that holds a slot."""

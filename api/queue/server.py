@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from redis.exceptions import RedisError
+
 from api.queue.errors import QueueUnusable, translated
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 MIN_VERSION: Final = (7, 0)
+NO_SUCH_DATABASE: Final = "DB index"
 
 
 async def check_server(client: Redis) -> None:
@@ -21,8 +24,13 @@ async def check_server(client: Redis) -> None:
         QueueUnusable: if it is too old, evicts keys, or is a cluster.
         QueueUnavailable: if it does not answer.
     """
-    with translated():
+    try:
         info = await client.info()
+    except RedisError as error:
+        if NO_SUCH_DATABASE in str(error):
+            raise QueueUnusable(f"Redis refuses us: {error}. Look at the database in its address.") from None
+        with translated():
+            raise
     judge_server(info)
 
 

@@ -47,6 +47,8 @@ class Code(StrEnum):
     TASK_EXPIRED = "task_expired"
     RESULT_GONE = "result_gone"
     BODY_TOO_LARGE = "body_too_large"
+    HEAD_TOO_LARGE = "head_too_large"
+    INVALID_HTTP = "invalid_http"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     QUEUE_FULL = "queue_full"
     UNAVAILABLE = "unavailable"

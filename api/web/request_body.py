@@ -33,6 +33,7 @@ async def read_json_body(request: Request) -> bytes:
     """
     headers = request.headers
     _check_content_type(headers)
+    _check_content_encoding(headers)
     announced = headers.get("content-length")
     if announced is not None and int(announced) > MAX_BODY_BYTES:
         raise _too_large()
@@ -69,6 +70,13 @@ def _check_content_type(headers: Headers) -> None:
         return
     if len(values) != 1 or not _is_json_type(values[0]):
         raise Problem(415, Code.UNSUPPORTED_MEDIA_TYPE, CONTENT_TYPE_RULE, headers={"Accept-Post": "application/json"})
+
+
+def _check_content_encoding(headers: Headers) -> None:
+    encodings = headers.getlist("content-encoding")
+    if any(encoding.lower() != "identity" for encoding in encodings):
+        detail = "The body is taken as it is: send it without the header Content-Encoding."
+        raise Problem(415, Code.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept-Encoding": "identity"})
 
 
 def _is_json_type(value: str) -> bool:

@@ -62,6 +62,8 @@ def _host_refusal(host: str, policy: Policy) -> str | None:
             host = idna.encode(host.lower()).decode()
         except idna.IDNAError:
             return "The host is not a valid international name"
+    if host.startswith("[") and ":" not in host:
+        return "In brackets an IPv6 address is wanted"
     address = literal_address(host)
     if address is not None:
         try:

@@ -83,6 +83,11 @@ local function dequeue(client, task_type, priority, task_id)
   redis.call('HINCRBY', key('totals'), 'queued_bytes', -redis.call('STRLEN', key('input', task_id)))
 end
 
+-- Whether a service may dispatch and settle: the lease is its own. '' asks for no lease.
+local function leads(owner)
+  return owner == '' or redis.call('GET', key('leader')) == owner
+end
+
 local function free_slot(task_id, task_type, attempt)
   local freed = redis.call('ZREM', key('slots', task_type), task_id .. ':' .. attempt)
   if freed == 1 then

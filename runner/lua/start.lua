@@ -15,6 +15,7 @@ local started = fields[7]
 if state == 'starting' then
   started = integer(math.max(now, tonumber(fields[6])))
   move(task_id, fields[5], state, 'running')
+  wake('settle') -- from now on its run deadline counts
   redis.call('HSET', record, 'holder', holder, 'started', started, 'percent', 0)
   redis.call('HDEL', record, 'waiting_code', 'waiting_message')
 elseif state ~= 'running' or fields[4] ~= holder then

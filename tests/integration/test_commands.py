@@ -59,6 +59,7 @@ def test_every_setting_is_an_option_too():
 @pytest.mark.parametrize(
     ("options", "exit_code", "words"),
     [
+        (["--redis-url", "redis://127.0.0.1/abc"], 2, "the path of the address is the number of a database"),
         (["--concurrency", "none"], 2, "TASKPOST_CONCURRENCY is 'none': Input should be a valid integer"),
         (["--executor", "kubernetes"], 2, "TASKPOST_EXECUTOR is 'kubernetes'"),
         (["--redis-url", "ftp://x"], 2, "TASKPOST_REDIS_URL cannot be used: the scheme 'ftp' is not one of"),
@@ -68,7 +69,7 @@ def test_every_setting_is_an_option_too():
             2,
             "TASKPOST_TYPE_CONCURRENCY names nope; the task types here are",
         ),
-        (["--signing-keys", "hush"], 2, "TASKPOST_SIGNING_KEYS: a signing key begins with whsec_"),
+        (["--signing-keys", "hush"], 2, "TASKPOST_SIGNING_KEYS is (not shown): a signing key begins with whsec_"),
         (["--signing-keys-file", "/no/such"], 2, "TASKPOST_SIGNING_KEYS_FILE cannot be read"),
         (["--bind", "192.0.2.1:80"], 1, "Cannot listen on 192.0.2.1:80"),
         (["--bind", "no-such-host.invalid:80"], 1, "Cannot listen on no-such-host.invalid:80"),
@@ -103,3 +104,31 @@ def test_ctrl_c_ends_it_in_good_order(data_directory):
     service.process.send_signal(signal.SIGINT)
     assert service.process.wait(20) == 0
     service.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_ended_leaves_nothing(number):
+    demo = subprocess.Popen([TASKPOST, "demo"], stdout=subprocess.PIPE, text=True)
+    directory = Path(re.findall(r"its data in (\S+)", demo.stdout.readline())[0])
+    demo.send_signal(number)
+    demo.communicate(timeout=60)
+    assert demo.returncode == 128 + number
+    assert not directory.exists()
+    assert runners_of(directory) == []
+
+
+def test_a_terminal_that_closes_ends_a_service_in_good_order(data_directory):
+    service = ServiceProcess(data_directory)
+    service.start()
+    service.process.send_signal(signal.SIGHUP)
+    assert service.process.wait(20) == 0
+    service.stop()
+
+
+def test_a_database_that_is_not_there_is_said_plainly(data_directory, own_valkey):
+    service = ServiceProcess(data_directory, redis_url=f"{own_valkey.url}?db=99")
+    service.start()
+    assert service.process.wait(20) == 1
+    service.stop()
+    assert "Redis refuses us: DB index is out of range" in service.log()
+    assert "Traceback" not in service.log()

@@ -358,3 +358,30 @@ async def test_a_cancelled_call_leaves_no_reply_for_the_next_caller(redis_client
         await pending
     answers = await asyncio.gather(*(redis_client.echo(f"{number}") for number in range(20)))
     assert answers == [f"{number}".encode() for number in range(20)]
+
+
+def test_a_leader_that_slept_past_its_lease_does_no_harm(data_directory, receiver, gate):
+    """It wakes, and settles nothing of what the new leader runs."""
+    settings = {"callback_allow_loopback": "true", "concurrency": 2, "grace_seconds": 1}
+    with (
+        ValkeyServer() as valkey,
+        ServiceProcess(data_directory / "one", redis_url=valkey.url, **settings) as first,
+        first.client() as client,
+    ):
+        task = client.submit("gate", gate.task_input, result_url=receiver.url).task
+        gate.begun()
+        with (
+            ServiceProcess(data_directory / "two", redis_url=valkey.url, **settings) as second,
+            second.client() as other_client,
+        ):
+            first.pause()
+            gate.begun(2)
+            first.resume()
+            eventually(lambda: "leadership_lost" in first.log())
+            later = other_client.submit("sleep", {"seconds": 0.5}).task
+            assert other_client.wait(later.task_id, timeout_seconds=30).attempt == 1
+            running = other_client.get(task.task_id)
+            assert (running.task_status, running.attempt) == ("running", 2)
+            gate.open()
+            (body,) = deliveries(receiver, 1)
+            assert (body["task_id"], body["status"], body["attempt"]) == (task.task_id, "done", 2)

@@ -242,3 +242,50 @@ def test_sigterm_ends_a_runner_promptly_whatever_it_imports_just_then(valkey_url
     _, errors = runner.communicate(timeout=5)
     assert time.monotonic() - began < 1
     assert runner.returncode in {EXIT_TERMINATED, -signal.SIGTERM} or b"refused" in errors
+
+
+@pytest.mark.parametrize("seconds", [1.3, 1.6, 2.0])
+def test_a_run_deadline_is_kept_to(service, seconds):
+    with service.client() as client:
+        task = client.submit("sleep", {"seconds": seconds}, timeout_seconds=1).task
+        ended = client.wait(task.task_id, timeout_seconds=30)
+        assert (ended.task_status, ended.error and ended.error.code) == ("failed", "timed_out")
+        assert (ended.finished_at - ended.started_at).total_seconds() < 1.3
+
+
+def answer_to(url, request):
+    """What comes back for bytes that no HTTP client would send."""
+    import socket
+    from urllib.parse import urlsplit
+
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=10) as connection:
+        connection.sendall(request)
+        answer = b""
+        while got := connection.recv(65536):
+            answer += got
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    return int(head.split()[1]), json.loads(body)["code"]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"hello\r\n\r\n", 400, "invalid_http"),
+        (b"FOO /api/tasks HTTP/1.1\r\nHost: x\r\n\r\n", 400, "invalid_http"),
+        (b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "invalid_http"),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70_000, 431, "head_too_large"),
+        (b"GET /" + b"a" * 70_000, 431, "head_too_large"),
+    ],
+)
+def test_what_is_no_http_is_a_problem_too(service, request_bytes, status, code):
+    assert answer_to(service.url, request_bytes) == (status, code)
+
+
+def test_a_body_that_says_it_is_encoded_is_refused(service):
+    import httpx
+
+    body = b'{"task_type":"sleep","task_input":{"seconds":0},"result_url":null}'
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = httpx.post(f"{service.url}/api/tasks", content=body, headers=headers, trust_env=False)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")

@@ -9,6 +9,8 @@ import pytest
 from api import settings as module
 from api.settings import Settings, SettingsError, default_data_directory, read_settings, split_bind
 
+KEY = "whsec_" + "A" * 32
+
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch):
@@ -40,14 +42,14 @@ def test_the_environment_is_read_and_an_option_goes_before_it(monkeypatch):
     monkeypatch.setenv("TASKPOST_CONCURRENCY", "7")
     monkeypatch.setenv("TASKPOST_TYPE_CONCURRENCY", "sleep=2, fibonacci=1")
     monkeypatch.setenv("TASKPOST_TASK_MODULES", "a.b,c")
-    monkeypatch.setenv("TASKPOST_SIGNING_KEYS", "whsec_a whsec_b\n")
+    monkeypatch.setenv("TASKPOST_SIGNING_KEYS", f"{KEY} {KEY}\n")
     monkeypatch.setenv("TASKPOST_CALLBACK_RETRY_SECONDS", "1,2.5")
     monkeypatch.setenv("TASKPOST_REDIS_URL", "redis://:secret@localhost")
     settings = read_settings(bind="[::1]:0", grace_seconds=None)
     assert (settings.concurrency, settings.bind, settings.grace_seconds) == (7, "[::1]:0", 10)
     assert settings.type_concurrency == {"sleep": 2, "fibonacci": 1}
     assert settings.task_modules == ("a.b", "c")
-    assert [key.get_secret_value() for key in settings.signing_keys] == ["whsec_a", "whsec_b"]
+    assert [key.get_secret_value() for key in settings.signing_keys] == [KEY, KEY]
     assert settings.callback_retry_seconds == (1, 2.5)
     assert not settings.loopback_callbacks_allowed
     assert "secret" not in repr(settings)
@@ -73,6 +75,11 @@ def test_lists_may_be_empty(monkeypatch):
         ("root_path", "tasks/", "a path that begins with '/'"),
         ("type_concurrency", "sleep", "TASKPOST_TYPE_CONCURRENCY is 'sleep'"),
         ("callback_retry_seconds", "5,-1", "TASKPOST_CALLBACK_RETRY_SECONDS is '5,-1'"),
+        ("callback_retry_seconds", "inf", "TASKPOST_CALLBACK_RETRY_SECONDS is 'inf'"),
+        ("retention_seconds", "inf", "TASKPOST_RETENTION_SECONDS is 'inf'"),
+        ("type_concurrency", "sleep=0", "greater than or equal to 1"),
+        ("type_concurrency", "sleep=1,sleep=2", "a task type is named twice"),
+        ("cors_origins", "foo", "origins are wanted, e.g. https://tasks.example.com"),
         ("log_level", "loud", "'debug', 'info', 'warning' or 'error'"),
     ],
 )
@@ -106,7 +113,7 @@ def test_a_secret_is_not_shown_when_it_is_wrong():
 
 def test_two_sources_of_keys_are_one_too_many(tmp_path):
     with pytest.raises(SettingsError, match="both set; set one of them"):
-        read_settings(signing_keys="whsec_a", signing_keys_file=tmp_path)
+        read_settings(signing_keys=KEY, signing_keys_file=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -123,3 +130,13 @@ def test_every_setting_says_what_it_is_for_and_no_name_is_one_of_kubernetes():
         assert field.description.endswith((".", "Valkey."))
         assert not name.endswith(("_port", "_host"))
         assert "_service_" not in f"taskpost_{name}"
+
+
+def test_without_a_home_the_data_directory_is_asked_for(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    monkeypatch.setenv("XDG_DATA_HOME", "relative/paths/are/ignored")
+    with pytest.raises(SettingsError, match="TASKPOST_DATA_DIR is not set"):
+        read_settings(data_dir="")

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Gives a free slot to the most urgent task of those types that have one free: state `starting`, a new attempt, a token.
--- ARGV: client, concurrency, token, then for each type its name and its limit (-1: none)
+-- ARGV: client, concurrency, token, owner, then for each type its name and its limit (-1: none)
 -- -> { task_id, attempt, type, timeout_milliseconds } or false if no task waits or no slot is free
-local client, concurrency, token = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-if slots_used() >= concurrency then
+local client, concurrency, token, owner = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+if not leads(owner) or slots_used() >= concurrency then
   return false
 end
 
@@ -20,7 +20,7 @@ local function head_of(task_type)
 end
 
 local first, first_type = nil, nil
-for index = 4, #ARGV, 2 do
+for index = 5, #ARGV, 2 do
   local task_type, limit = ARGV[index], tonumber(ARGV[index + 1])
   if limit < 0 or redis.call('ZCARD', key('slots', task_type)) < limit then
     local head = head_of(task_type)

@@ -1,7 +1,10 @@
 #!lua flags=allow-oom
 -- The service ends a task: cancelled, or failed with what its attempt's end means. A compare-and-set on state and attempt.
--- ARGV: task_id, state_expected, attempt_expected, state, error_code, error_message, body, finished
--- -> 1, or 0 if the task has moved on
+-- ARGV: task_id, state_expected, attempt_expected, state, error_code, error_message, body, finished, owner
+-- -> 1, or 0 if the task has moved on, or the lease is another's
+if not leads(ARGV[9]) then
+  return 0
+end
 local task_id = ARGV[1]
 local fields = redis.call('HMGET', key('task', task_id), 'state', 'attempt')
 if fields[1] ~= ARGV[2] or (fields[2] or '0') ~= ARGV[3] then

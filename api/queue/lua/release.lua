@@ -1,7 +1,10 @@
 #!lua flags=allow-oom
 -- Frees the slot of an attempt that is over. Its token goes with it: nothing can be recorded under it any more.
--- ARGV: task_id, attempt, type
+-- ARGV: task_id, attempt, type, owner
 -- -> 1 if it held a slot, else 0
+if not leads(ARGV[4]) then
+  return 0
+end
 local task_id, attempt, task_type = ARGV[1], ARGV[2], ARGV[3]
 local record = key('task', task_id)
 local fields = redis.call('HMGET', record, 'state', 'attempt')

@@ -1,7 +1,10 @@
 #!lua flags=allow-oom
 -- Puts a task whose attempt is over without an outcome back to its old place in the queue, and frees the slot.
--- ARGV: task_id, attempt, count_loss (0 | 1), waiting_code, waiting_message
--- -> 1, or 0 if this attempt is no longer the task's current one
+-- ARGV: task_id, attempt, count_loss (0 | 1), waiting_code, waiting_message, owner
+-- -> 1, or 0 if this attempt is no longer the task's current one, or the lease another's
+if not leads(ARGV[6]) then
+  return 0
+end
 local task_id, attempt, count_loss = ARGV[1], ARGV[2], ARGV[3]
 local record = key('task', task_id)
 local fields = redis.call('HMGET', record, 'state', 'attempt', 'type', 'client', 'priority')

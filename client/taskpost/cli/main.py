@@ -80,7 +80,11 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a task's message holds may be beyond the code page of a Windows console.
         sys.stdout.reconfigure(errors="backslashreplace")
-    taskpost(prog_name="taskpost")
+    try:
+        taskpost(prog_name="taskpost")
+    except OSError as error:  # a full disk, say; of a closed pipe click takes care
+        sys.stderr.write(f"Error: the output cannot be written: {error.strerror}.\n")
+        sys.exit(ExitCode.FAILED)
 
 
 def _added() -> Mapping[str, EntryPoint]:

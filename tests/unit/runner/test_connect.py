@@ -39,6 +39,7 @@ def test_sentinels_have_a_default_port():
     [
         ("http://localhost", "the scheme 'http' is not one of redis, rediss, unix"),
         ("redis+sentinel://one", "service-name"),
+        ("redis://localhost/abc", "the number of a database"),
         ("redis+sentinel://one:x/main", "numbers for ports"),
     ],
 )
