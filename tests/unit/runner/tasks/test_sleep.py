@@ -1,6 +1,7 @@
 """The task type sleep: it waits, and says how far it is."""
 
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -20,9 +21,12 @@ def test_waits_as_long_as_asked(seconds: float) -> None:
 
 
 def test_says_how_far_it_is_a_few_times_a_second() -> None:
+    """Never more often; a machine that is busy may wake it later, and then it says less."""
     percents: list[float] = []
     sleep(SleepInput(seconds=0.6), percents.append)  # type: ignore[arg-type]
-    assert percents[:3] == pytest.approx([0, 42, 83], abs=20)
+    assert 1 <= len(percents) <= 3
+    assert percents == sorted(percents)
+    assert all(later - earlier >= 40 for earlier, later in pairwise(percents))
 
 
 @pytest.mark.parametrize(("seconds", "timeout"), [(0, 60), (0.5, 60.5), (86_400, 86_460)])
