@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 
-.PHONY: help venv venv-dev demo run test proof lint format bench lock zip clean
+.PHONY: help venv venv-dev demo run test proof lint format bench lock zip clean cluster cluster-down images kind-demo
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +43,18 @@ format: .venv/dev ## let ruff put the code in order
 
 bench: .venv/dev ## the budgets, each beside its floor measured in the same run
 	@$(BIN)/python -m tests.benchmarks
+
+cluster: ## a Kubernetes for tests, with our images: kind, or without Docker a node of our own
+	@tests/cluster/cluster.sh up
+
+cluster-down: ## end it
+	@tests/cluster/cluster.sh down
+
+images: ## build localhost/taskpost-api, -runner and -valkey, by Docker or buildah
+	@tests/cluster/images.sh
+
+kind-demo: ## with Docker and kind: create a cluster, build, load, install by Helm, run a task
+	@tests/cluster/kind-demo.sh
 
 lock: .venv/dev ## resolve the hashed locks anew from the ranges in pyproject.toml
 	@sh scripts/lock.sh

@@ -13,6 +13,10 @@ from api.core.settle import Limits
 from api.core.task_types import TaskTypeDefinition
 from api.embedded.directory import DataDirectory
 from api.embedded.valkey import embedded_valkey
+from api.executors.kubernetes import KubernetesExecutor
+from api.executors.kubernetes.client import Access, Cluster, ClusterUnusable, own_namespace
+from api.executors.kubernetes.job import JobSettings
+from api.executors.kubernetes.pods import PodFileInvalid, read_pod_file
 from api.executors.local import LocalExecutor
 from api.queue.errors import QueueUnavailable
 from api.queue.queue import Queue
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from redis.asyncio import Redis
 
+    from api.executors.base import Executor
     from api.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -60,8 +65,6 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         DirectoryInUseError: if another service has the data directory.
         ValkeyError: if the embedded Valkey cannot be started.
     """
-    if settings.executor == "kubernetes":
-        raise SettingsError("TASKPOST_EXECUTOR is 'kubernetes': this version runs attempts as subprocesses (local)")
     definitions = _definitions(settings)
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(DataDirectory(settings.data_dir))
@@ -69,6 +72,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             redis_url = await stack.enter_async_context(embedded_valkey(directory))
         else:
             redis_url = settings.redis_url.get_secret_value()
+        executor = await _executor(settings, directory)
         keys_file = _signing_keys_file(settings, directory)
         client = _connect(redis_url)
         stack.push_async_callback(client.aclose)
@@ -77,7 +81,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         queue = Queue(client, settings.instance, owner=owner, min_replicas=settings.redis_min_replicas)
         controller = Controller(
             queue,
-            LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds),
+            executor,
             sender,
             lambda: wakeups(client, settings.instance),
             _controller_config(
@@ -94,7 +98,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             queue=queue,
             types=definitions,
             settings=_web_settings(settings),
-            ready=lambda: _why_not_ready(queue, checked),
+            ready=lambda: _why_not_ready(queue, executor, checked),
         )
         yield Service(create_app(services), running)
 
@@ -118,12 +122,44 @@ async def _finish(running: asyncio.Task[None], stop: asyncio.Event) -> None:
     await asyncio.wait([running])
 
 
-async def _why_not_ready(queue: Queue, checked: asyncio.Event) -> str | None:
+async def _why_not_ready(queue: Queue, executor: Executor, checked: asyncio.Event) -> str | None:
     try:
         await queue.probe()
     except QueueUnavailable as fault:
         return fault.reason.partition(":")[0]  # what follows may name addresses
-    return None if checked.is_set() else "Redis has not been checked yet"
+    return executor.trouble if checked.is_set() else "Redis has not been checked yet"
+
+
+async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
+    if settings.executor == "local":
+        return LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds)
+    needed = {
+        "redis_url": settings.redis_url,
+        "runner_image": settings.runner_image,
+        "runner_secret": settings.runner_secret,
+    }
+    missing = [f"TASKPOST_{name.upper()}" for name, value in needed.items() if not value]
+    if missing:
+        raise SettingsError(f"TASKPOST_EXECUTOR is 'kubernetes': that needs {', '.join(missing)} too")
+    cluster = Cluster(Access(settings.namespace or own_namespace(), settings.kubeconfig))
+    try:
+        pods = read_pod_file(settings.pod_file)
+        await cluster.open()
+    except PodFileInvalid as error:
+        raise SettingsError(f"TASKPOST_POD_FILE cannot be used: {error}") from None
+    except ClusterUnusable as error:
+        raise SettingsError(f"TASKPOST_EXECUTOR is 'kubernetes': {error}") from None
+    return KubernetesExecutor(
+        cluster,
+        JobSettings(
+            instance=settings.instance,
+            secret=settings.runner_secret,
+            start_deadline_seconds=settings.start_deadline_seconds,
+            grace_seconds=settings.grace_seconds,
+        ),
+        lambda task_type: pods.of_type(task_type, settings.runner_image),
+        owner_config_map=settings.owner_config_map,
+    )
 
 
 def _connect(redis_url: str) -> Redis:

@@ -87,6 +87,22 @@ class Settings(BaseSettings):
     task_modules: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Python modules that register further task types, separated by commas."
     )
+    # Attempts as Kubernetes Jobs.
+    namespace: str | None = Field(
+        None, description="Namespace of the Jobs; unset: that of the service's own pod, else default."
+    )
+    kubeconfig: Path | None = Field(
+        None, description="File that says how the cluster is reached; unset: the service account of the pod."
+    )
+    runner_image: str = Field("", description="Image of the Jobs' pods; needed for the kubernetes executor.")
+    runner_secret: str = Field(
+        "", repr=False, description="Secret with the keys redis-url and signing-keys, mounted into the Jobs' pods."
+    )
+    owner_config_map: str | None = Field(None, description="ConfigMap that owns the Jobs: they are deleted with it.")
+    pod_file: Path | None = Field(
+        None, description="JSON file with what the pods of all task types, or of single ones, have besides."
+    )
+
     max_attempts: int = Field(3, ge=1, le=100, description="Lost attempts after which a task fails as lost.")
     start_deadline_seconds: float = Field(600, gt=0, le=LONGEST_SECONDS, description="Time for an attempt to begin.")
     grace_seconds: float = Field(10, ge=0, le=3600, description="Time between TERM and KILL for an attempt.")

@@ -52,7 +52,7 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
     try:
         keys_file = environment.get(Env.SIGNING_KEYS_FILE)
         return Attempt(
-            redis_url=environment[Env.REDIS_URL],
+            redis_url=_redis_url(environment),
             redis_min_replicas=int(environment.get(Env.REDIS_MIN_REPLICAS, 0)),
             instance=environment.get(Env.INSTANCE, DEFAULT_INSTANCE),
             task_id=environment[Env.TASK_ID],
@@ -70,3 +70,14 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
         raise EnvironmentInvalid(f"{missing.args[0]} is not set; a runner is started by the service") from None
     except ValueError as error:
         raise EnvironmentInvalid(f"attempt, bytes, replicas and seconds are numbers: {error}") from None
+
+
+def _redis_url(environment: Mapping[str, str]) -> str:
+    """In a Job the address of Redis, a secret, is in a mounted file and not in the environment."""
+    path = environment.get(Env.REDIS_URL_FILE)
+    if not path:
+        return environment[Env.REDIS_URL]
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise EnvironmentInvalid(f"{Env.REDIS_URL_FILE} cannot be read: {error}") from None

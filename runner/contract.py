@@ -64,6 +64,7 @@ class Env(StrEnum):
     """Names of the environment variables that a runner is given."""
 
     REDIS_URL = "TASKPOST_REDIS_URL"
+    REDIS_URL_FILE = "TASKPOST_REDIS_URL_FILE"
     REDIS_MIN_REPLICAS = "TASKPOST_REDIS_MIN_REPLICAS"
     INSTANCE = "TASKPOST_INSTANCE"
     TASK_ID = "TASKPOST_TASK_ID"
@@ -109,9 +110,13 @@ class ErrorCode(StrEnum):
     RESULT_INVALID = "result_invalid"
     RESULT_TOO_LARGE = "result_too_large"
     TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_STORAGE = "out_of_storage"
     CRASHED = "crashed"
     LOST = "lost"
     CANNOT_START = "cannot_start"
+    REJECTED = "rejected"
+    JOB_DELETED = "job_deleted"
     CANCELLED = "cancelled"
 
 

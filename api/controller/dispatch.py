@@ -7,9 +7,12 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from api.controller.supervise import wait_at_most
+from api.core.probing import Starts
 from api.core.task import Reason
-from api.executors.base import AttemptSpec, StartError
-from runner.contract import Env, ErrorCode
+from api.executors.base import AttemptSpec, StartError, StartRefused, StartUnknown
+from api.queue.conclude import conclude
+from api.queue.shapes import Slot
+from runner.contract import Env, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,8 @@ POLL_SECONDS: Final = 5.0
 """A safety net: an announcement can be missed."""
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
+START_PATIENCE_SECONDS: Final = 15.0
+"""How long the start of one attempt is tried, with its slot held, while nobody knows whether it was started."""
 
 
 class Dispatcher:
@@ -46,6 +51,8 @@ class Dispatcher:
         self._environment = environment
         self._pause_seconds = 0.0
         self._closed = False
+        self.starts = Starts()
+        """How the newest attempts of each type began; whoever sees that notes it here."""
         self.starting: set[AttemptId] = set()
         self.claiming = asyncio.Lock()
         """Held from a claim until it is in `starting`: who holds it sees slots and starts that belong together."""
@@ -54,13 +61,18 @@ class Dispatcher:
         """Start nothing more."""
         self._closed = True
 
+    def back_off(self) -> None:
+        """Start nothing for a moment: what was started last did not get far."""
+        self._pause_seconds = max(self._pause_seconds, FIRST_PAUSE_SECONDS)
+
     async def dispatch(self, wake: asyncio.Event) -> None:
         """Start what can be started, then wait to be woken, for ever."""
         while True:
-            while await self._start_next():
+            while not self._pause_seconds and await self._start_next():
                 pass
             if self._pause_seconds:
                 await asyncio.sleep(self._pause_seconds)
+                await self._start_next()
             else:
                 await wait_at_most(wake, POLL_SECONDS)
 
@@ -68,7 +80,7 @@ class Dispatcher:
         async with self.claiming:
             if self._closed:
                 return False
-            claim = await self._queue.claim(self._concurrency, self._type_limits)
+            claim = await self._queue.claim(self._concurrency, self.starts.limits(self._type_limits))
             if claim is None:
                 self._pause_seconds = 0.0
                 return False
@@ -81,10 +93,14 @@ class Dispatcher:
     async def _start(self, claim: Claim) -> bool:
         names = {"task_id": claim.attempt_id.task_id, "attempt": claim.attempt_id.attempt, "task_type": claim.task_type}
         try:
-            await self._executor.start(self._spec(claim))
+            await self._start_patiently(self._spec(claim))
+        except StartRefused as fault:
+            logger.warning("attempt_refused", extra=names | {"reason": str(fault)})
+            await self._fail(claim, Reason(fault.code, str(fault)))
+            return True
         except StartError as fault:
             logger.warning("attempt_not_started", extra=names | {"reason": str(fault)})
-            reason = Reason(ErrorCode.CANNOT_START, f"The attempt could not be started and is tried again: {fault}")
+            reason = Reason(fault.code, f"The attempt could not be started and is tried again: {fault}")
             await self._queue.requeue(claim.attempt_id, reason, counts_as_loss=False)
             self._pause_seconds = min(max(2 * self._pause_seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
             return False
@@ -92,10 +108,32 @@ class Dispatcher:
         self._pause_seconds = 0.0
         return True
 
+    async def _start_patiently(self, spec: AttemptSpec) -> None:
+        """Start an attempt, again and again for a while if nobody knows whether it was."""
+        loop = asyncio.get_running_loop()
+        until, pause = loop.time() + START_PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._executor.start(spec)
+            except StartUnknown as fault:
+                wait_seconds = max(pause, fault.retry_after_seconds or 0)
+                if loop.time() + wait_seconds >= until:
+                    raise
+                await asyncio.sleep(wait_seconds)
+                pause *= 2
+            else:
+                return
+
+    async def _fail(self, claim: Claim, reason: Reason) -> None:
+        """End a task whose attempt can never be started. If it has moved on meanwhile, the next sweep sees to it."""
+        found = await self._queue.read(claim.attempt_id.task_id)
+        if found is not None and await conclude(self._queue, found[0], State.FAILED, reason):
+            await self._queue.release(Slot(claim.attempt_id, claim.task_type))
+
     def _spec(self, claim: Claim) -> AttemptSpec:
         environment = dict(self._environment) | {
             Env.TASK_ID: claim.attempt_id.task_id,
             Env.ATTEMPT: str(claim.attempt_id.attempt),
             Env.TOKEN: claim.token,
         }
-        return AttemptSpec(claim.attempt_id, claim.task_type, environment)
+        return AttemptSpec(claim.attempt_id, claim.task_type, environment, claim.timeout_ms / 1000)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from api.controller.supervise import wait_at_most
 from api.core.observation import Observation, Phase, StopReason
-from api.core.settle import Fail, Release, Requeue, Stop, Wait, settle
+from api.core.settle import Fail, Release, Requeue, Stop, Suspend, Wait, cannot_start, settle
+from api.executors.base import ExecutorUnavailable
 from api.queue.conclude import conclude
 from api.queue.shapes import Slot
 from runner.contract import State
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_SECONDS: Final = 5.0
 SHORTEST_WAIT_SECONDS: Final = 0.02
+STARTING_WAIT_SECONDS: Final = 2.0
+"""How often a look is taken at what has not begun: people want to know why, within five seconds."""
 
 
 class Settler:
@@ -41,15 +45,21 @@ class Settler:
         """Settle attempts as they end, for ever."""
         async for observation in self._executor.watch():
             task = await self._read(observation)
-            if task is None:
-                await self._executor.forget(observation.attempt_id)
-            else:
-                await self._settle(Slot(observation.attempt_id, task.task_type), observation, task)
+            with suppress(ExecutorUnavailable):  # the next sweep does it
+                if task is None:
+                    await self._executor.forget(observation.attempt_id)
+                else:
+                    await self._settle(Slot(observation.attempt_id, task.task_type), observation, task)
 
     async def sweep(self, wake: asyncio.Event) -> None:
         """Settle every attempt: at once, when woken, when a deadline passes, and every few seconds, for ever."""
         while True:
-            await wait_at_most(wake, await self.settle_all())
+            try:
+                wait_seconds = await self.settle_all()
+            except ExecutorUnavailable as fault:
+                logger.warning("executor_unavailable", extra={"reason": str(fault)})
+                wait_seconds = LONGEST_WAIT_SECONDS
+            await wait_at_most(wake, wait_seconds)
 
     async def settle_all(self) -> float:
         """Settle every attempt that holds a slot, end those that hold none; return the seconds until this is due."""
@@ -75,23 +85,42 @@ class Settler:
     async def _settle(self, slot: Slot, observation: Observation, task: Task | None) -> float:
         now_ms = await self._queue.now_ms()
         decision = settle(task, observation, now_ms, self._limits)
+        await self._note(task, observation)
         if isinstance(decision, Wait):
+            longest = (
+                STARTING_WAIT_SECONDS if task is not None and task.state is State.STARTING else LONGEST_WAIT_SECONDS
+            )
             if decision.until_ms is None:
-                return LONGEST_WAIT_SECONDS
-            return max((decision.until_ms - now_ms) / 1000, SHORTEST_WAIT_SECONDS)
+                return longest
+            return min(max((decision.until_ms - now_ms) / 1000, SHORTEST_WAIT_SECONDS), longest)
         names = {"task_id": slot.attempt_id.task_id, "attempt": slot.attempt_id.attempt, "task_type": slot.task_type}
         if isinstance(decision, Stop):
             logger.info("attempt_stopping", extra=names | {"reason": decision.reason.value})
             await self._executor.stop(slot.attempt_id, decision.reason)
+        elif isinstance(decision, Suspend):
+            logger.info("attempt_suspended", extra=names)
+            await self._queue.suspend(slot.attempt_id)
         else:
             await self._apply_end(slot, task, decision)
             logger.info("attempt_settled", extra=names | {"decision": type(decision).__name__.lower()})
         return LONGEST_WAIT_SECONDS
 
+    async def _note(self, task: Task | None, observation: Observation) -> None:
+        """Keep what an attempt that has not begun waits for, where it is shown, and whether its type can start."""
+        if task is None or task.attempt != observation.attempt_id.attempt or task.claimed_ms is None:
+            return
+        self._dispatcher.starts.note(
+            task.task_type, observation.attempt_id, task.claimed_ms, cannot_start=cannot_start(task, observation)
+        )
+        if task.state is State.STARTING and observation.phase is Phase.ALIVE and observation.waiting != task.waiting:
+            await self._queue.note_waiting(observation.attempt_id, observation.waiting)
+
     async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> None:
         match decision:
-            case Requeue(reason, counts_as_loss):
+            case Requeue(reason, counts_as_loss, back_off):
                 await self._queue.requeue(slot.attempt_id, reason, counts_as_loss=counts_as_loss)
+                if back_off:
+                    self._dispatcher.back_off()
             case Fail(reason) if task is not None:
                 if not await conclude(self._queue, task, State.FAILED, reason):
                     return  # It has just begun or ended: the next look settles what it is now.

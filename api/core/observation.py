@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from api.core.task import Reason
 
 
 class Phase(StrEnum):
@@ -23,6 +27,46 @@ class StopReason(StrEnum):
     OBSOLETE = "obsolete"
 
 
+class Cause(StrEnum):
+    """What ended an attempt (or, while it is alive, what is ending it), where its exit code alone does not say it."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    """It, or a process that it started, was killed for using more memory than it may."""
+    OUT_OF_STORAGE = "out_of_storage"
+    """It was ended for using more disk than it may."""
+    DISRUPTED = "disrupted"
+    """Its place was taken from it: a drain, a preemption, a node that is short of something or gone."""
+    DELETED = "deleted"
+    """Somebody else ended it from outside."""
+    REFUSED = "refused"
+    """The node that it was given to did not take it."""
+    UNSTARTABLE = "unstartable"
+    """Its program could not be started."""
+    OVERDUE = "overdue"
+    """The executor's own safety net ended it: it had had all its time."""
+    SUSPENDED = "suspended"
+    """It was taken off its node, and is to begin again when somebody says so."""
+    JOB_DELETED = "job_deleted"
+    """Somebody deleted the very order to run it."""
+    OWNER_DELETED = "owner_deleted"
+    """What it belonged to was deleted, and it was deleted with it."""
+
+
+class Obstacle(StrEnum):
+    """What keeps an attempt that is alive from beginning; also the code of the reason that its task shows."""
+
+    UNSCHEDULABLE = "unschedulable"
+    IMAGE = "image"
+    CONTAINER = "container"
+    POD_REFUSED = "pod_refused"
+    QUOTA = "quota"
+    SUSPENDED = "suspended"
+
+
+PATIENT: frozenset[str] = frozenset({Obstacle.QUOTA, Obstacle.SUSPENDED})
+"""Obstacles that say nothing against the attempt: others of its type do not get fewer slots for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptId:
     """Which attempt of which task."""
@@ -39,8 +83,12 @@ class Observation:
     """An attempt as its executor sees it.
 
     `GONE` is an attempt of which nothing is left and whose end nobody saw. `exit_code` is that of a process that
-    exited, `signal` that of one that was killed by a signal: an ended attempt has one of them. `stop_asked` is set
+    exited, `signal` that of one that was killed by a signal: an ended attempt has one of them, or a `cause`.
+    An attempt that is alive with an exit code has ended itself, but something beside it has not. `stop_asked` is set
     when the end was asked for by us, and says why. `log_tail` is the end of what it wrote to its output.
+
+    `cause` and `detail` say what ended it, `detail` in the words of the place it ran in. `waiting` says why one that
+    is alive has not begun (its code is an `Obstacle`), `hopeless` that this can never get better.
     """
 
     attempt_id: AttemptId
@@ -49,3 +97,7 @@ class Observation:
     signal: int | None = None
     stop_asked: StopReason | None = None
     log_tail: str = ""
+    cause: Cause | None = None
+    detail: str = ""
+    waiting: Reason | None = None
+    hopeless: bool = False

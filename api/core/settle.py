@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from api.core.observation import Phase, StopReason
+from api.core.observation import PATIENT, Cause, Obstacle, Phase, StopReason
 from api.core.task import Reason
 from runner.contract import EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, ErrorCode, State
 
@@ -49,10 +49,16 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """The attempt is over without an outcome and its task is tried again."""
+    """The attempt is over without an outcome and its task is tried again, after a pause if `back_off` says so."""
 
     reason: Reason
     counts_as_loss: bool
+    back_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """The attempt was taken off its node and will begin anew there or elsewhere: its task is `starting` again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Fail:
     reason: Reason
 
 
-Decision = Wait | Stop | Release | Requeue | Fail
+Decision = Wait | Stop | Suspend | Release | Requeue | Fail
 
 
 def settle(task: Task | None, observation: Observation, now_ms: int, limits: Limits) -> Decision:
@@ -77,7 +83,14 @@ def settle(task: Task | None, observation: Observation, now_ms: int, limits: Lim
         return _within_deadline(task, observation, now_ms, limits)
     if task is None or not is_current:
         return Release()
-    return _ended(task, observation, limits)
+    return _ended(task, observation, now_ms, limits)
+
+
+def cannot_start(task: Task, observation: Observation) -> bool:
+    """Whether something is wrong with the start of this attempt that other attempts of its type will meet too."""
+    if observation.cause in {Cause.UNSTARTABLE, Cause.REFUSED}:
+        return True
+    return task.state is State.STARTING and observation.waiting is not None and observation.waiting.code not in PATIENT
 
 
 def _linger(task: Task | None, observation: Observation, now_ms: int) -> Decision:
@@ -95,6 +108,10 @@ def _linger(task: Task | None, observation: Observation, now_ms: int) -> Decisio
 def _within_deadline(task: Task, observation: Observation, now_ms: int, limits: Limits) -> Decision:
     if observation.stop_asked is not None:
         return Wait(None)
+    if observation.cause is Cause.SUSPENDED and task.state is State.RUNNING:
+        return Suspend()
+    if observation.exit_code is not None or (observation.hopeless and task.state is State.STARTING):
+        return Stop(StopReason.OBSOLETE)
     until_ms = _deadline_ms(task, now_ms, limits)
     return Stop(StopReason.DEADLINE) if now_ms >= until_ms else Wait(until_ms)
 
@@ -105,25 +122,65 @@ def _deadline_ms(task: Task, now_ms: int, limits: Limits) -> int:
     return (task.claimed_ms or now_ms) + int(limits.start_deadline_seconds * 1000)
 
 
-def _ended(task: Task, observation: Observation, limits: Limits) -> Decision:
+def _ended(task: Task, observation: Observation, now_ms: int, limits: Limits) -> Decision:
     """An attempt is over and left no outcome."""
-    if observation.stop_asked is StopReason.DEADLINE:
-        return Fail(_deadline_passed(task, limits))
     if observation.stop_asked is StopReason.SHUTDOWN:
         return Requeue(Reason("service_stopped", "The service was stopped while this task ran"), counts_as_loss=False)
+    if observation.stop_asked is StopReason.DEADLINE or _was_overdue(task, observation, now_ms, limits):
+        return _deadline_passed(task, observation, limits)
+    failure = _failure(observation)
+    if failure is not None:
+        return Fail(failure)
     how = _lost(observation)
     if how is None:
         return Fail(Reason(ErrorCode.CRASHED, _crash_message(observation)))
     counts = task.state is State.RUNNING
     if counts and task.losses + 1 >= limits.max_attempts:
         return Fail(Reason(ErrorCode.LOST, f"{how}; {limits.max_attempts} attempts were lost, the most that are made"))
-    return Requeue(Reason("attempt_lost", how), counts_as_loss=counts)
+    back_off = observation.cause in {Cause.REFUSED, Cause.OWNER_DELETED}
+    return Requeue(Reason("attempt_lost", how), counts_as_loss=counts, back_off=back_off)
+
+
+def _was_overdue(task: Task, observation: Observation, now_ms: int, limits: Limits) -> bool:
+    """Whether its deadline ended it: a service that asked for its end may have ended itself before it saw it."""
+    if observation.cause is Cause.OVERDUE:
+        return True
+    return observation.cause is Cause.DELETED and now_ms >= _deadline_ms(task, now_ms, limits)
+
+
+def _failure(observation: Observation) -> Reason | None:
+    """Say why the attempt failed if that is plain from what is seen, or None."""
+    detail = observation.detail
+    if observation.hopeless and observation.waiting is not None:
+        return Reason(ErrorCode.CANNOT_START, observation.waiting.message)
+    match observation.cause:
+        case Cause.OUT_OF_MEMORY:
+            return Reason(ErrorCode.OUT_OF_MEMORY, _sentence("The attempt used more memory than it may", detail))
+        case Cause.OUT_OF_STORAGE:
+            return Reason(ErrorCode.OUT_OF_STORAGE, _sentence("The attempt used more storage than it may", detail))
+        case Cause.UNSTARTABLE:
+            return Reason(ErrorCode.CANNOT_START, _sentence("The runner could not be started", detail))
+        case Cause.JOB_DELETED:
+            return Reason(ErrorCode.JOB_DELETED, "The Job of this task was deleted by somebody else")
+        case _:
+            return None
+
+
+_LOSSES: Final = {
+    Cause.DISRUPTED: "The attempt's place was taken from it",
+    Cause.DELETED: "The attempt was ended by somebody else",
+    Cause.REFUSED: "The node refused the attempt",
+    Cause.SUSPENDED: "The attempt was suspended",
+    Cause.OWNER_DELETED: "The attempt was deleted with what it belonged to",
+}
 
 
 def _lost(observation: Observation) -> str | None:
     """Say how the attempt was lost to something outside of it, or None if it ended by itself."""
+    if observation.cause in _LOSSES:
+        return _sentence(_LOSSES[observation.cause], observation.detail)
     if observation.phase is Phase.GONE:
-        return "The attempt ended unseen, while the service was not running"
+        return _sentence("The attempt ended unseen, while the service was not running", observation.detail)
     if observation.signal == signal.SIGTERM or observation.exit_code in {EXIT_TERMINATED, EXIT_BY_SIGTERM}:
         return "The attempt was terminated by somebody else (SIGTERM)"
     if observation.exit_code == EXIT_UNREACHABLE:
@@ -133,11 +190,19 @@ def _lost(observation: Observation) -> str | None:
     return None
 
 
-def _deadline_passed(task: Task, limits: Limits) -> Reason:
+def _deadline_passed(task: Task, observation: Observation, limits: Limits) -> Decision:
     if task.state is State.RUNNING:
-        return Reason(ErrorCode.TIMED_OUT, f"The task ran longer than its {task.timeout_ms / 1000:g} seconds")
+        return Fail(Reason(ErrorCode.TIMED_OUT, f"The task ran longer than its {task.timeout_ms / 1000:g} seconds"))
+    why = observation.waiting or task.waiting
+    if why is not None and why.code == Obstacle.QUOTA:
+        return Requeue(why, counts_as_loss=False, back_off=True)
     seconds = limits.start_deadline_seconds
-    return Reason(ErrorCode.CANNOT_START, f"The attempt did not begin within {seconds:g} seconds")
+    text = _sentence(f"The attempt did not begin within {seconds:g} seconds", why.message if why else "")
+    return Fail(Reason(ErrorCode.CANNOT_START, text))
+
+
+def _sentence(text: str, detail: str) -> str:
+    return f"{text}: {detail.strip()[:MAX_MESSAGE_CHARACTERS]}" if detail.strip() else text
 
 
 def _crash_message(observation: Observation) -> str:

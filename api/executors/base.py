@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from runner.contract import ErrorCode
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -12,16 +14,46 @@ if TYPE_CHECKING:
 
 
 class StartError(Exception):
-    """An attempt could not be started, and may be later; the message says why, in the words of the place it runs in."""
+    """An attempt could not be started, and may be later; the message says why, in the words of the place it runs in.
+
+    `code` is that of the reason which the task shows while it waits for its next start.
+    """
+
+    def __init__(self, message: str, code: str = ErrorCode.CANNOT_START) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StartRefused(StartError):  # noqa: N818 - an answer, not a mistake
+    """The attempt will never be started as it is: its task fails."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, ErrorCode.REJECTED)
+
+
+class StartUnknown(StartError):  # noqa: N818
+    """Nobody knows whether it was started: the place does not answer. Asked again it is started once all the same."""
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ExecutorUnavailable(Exception):  # noqa: N818 - a state of things, not a mistake
+    """The place that attempts run in does not answer, or refuses us: nothing can be said of any attempt now."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptSpec:
-    """What an executor needs to start an attempt. `environment` is what the runner is given, by `contract.Env`."""
+    """What an executor needs to start an attempt.
+
+    `environment` is what the runner is given, by `contract.Env`, `timeout_seconds` how long it may run once it began.
+    """
 
     attempt_id: AttemptId
     task_type: str
     environment: Mapping[str, str]
+    timeout_seconds: float = 3600.0
 
 
 class Executor(Protocol):
@@ -33,6 +65,8 @@ class Executor(Protocol):
     """
 
     ends_with_service: bool
+    trouble: str | None = None
+    """Why no attempt at all can be started now, if so."""
 
     async def open(self) -> None:
         """Find the attempts that an earlier service started and left; from now on `list` and `watch` tell of them."""
@@ -42,7 +76,7 @@ class Executor(Protocol):
         """Start an attempt. Started twice it runs once.
 
         Raises:
-            StartError: if it could not be started; then nothing of it is left.
+            StartError: if it could not be started; then nothing of it is left, unless it is `StartUnknown`.
         """
         ...
 
@@ -58,7 +92,11 @@ class Executor(Protocol):
         ...
 
     async def list(self) -> Sequence[Observation]:
-        """Return an observation of each attempt that was started and not yet forgotten."""
+        """Return an observation of each attempt that was started and not yet forgotten.
+
+        Raises:
+            ExecutorUnavailable: if that cannot be known now; `stop` and `forget` raise it too.
+        """
         ...
 
     def watch(self) -> AsyncIterator[Observation]:

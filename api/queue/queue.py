@@ -146,6 +146,15 @@ class Queue:
         arguments = (attempt_id.task_id, attempt_id.attempt, int(counts_as_loss), reason.code, reason.message)
         return bool(await self._call("requeue", *arguments, self._owner) == 1)
 
+    async def note_waiting(self, attempt_id: AttemptId, reason: Reason | None) -> None:
+        """Keep why an attempt that is starting has not begun yet; None if nothing is known to be in its way."""
+        code, message = ("", "") if reason is None else (reason.code, reason.message)
+        await self._call("note_waiting", attempt_id.task_id, attempt_id.attempt, code, message)
+
+    async def suspend(self, attempt_id: AttemptId) -> None:
+        """Take a running attempt back to `starting`: whoever begins it next may, the one that ran may not go on."""
+        await self._call("suspend", attempt_id.task_id, attempt_id.attempt)
+
     async def conclude(self, task: Task, outcome: State, error: Reason, body: bytes, finished_ms: int) -> bool:
         """End a task that is still as `task` says (state and attempt); False if it has moved on."""
         arguments = (task.task_id, task.state.value, task.attempt, outcome.value, error.code, error.message)

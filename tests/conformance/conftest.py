@@ -1,4 +1,4 @@
-"""The places whose executors keep the interface. Kubernetes gets a place of its own here."""
+"""The places whose executors keep the interface."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conformance import kubernetes_place
+from tests.conformance.kubernetes_place import KubernetesPlace
 from tests.conformance.local_place import LocalPlace
 
 if TYPE_CHECKING:
@@ -13,9 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["local"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LocalPlace]:
-    place = {"local": LocalPlace}[request.param](tmp_path)
+@pytest.fixture(params=["local", "kubernetes"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LocalPlace | KubernetesPlace]:
+    if request.param == "kubernetes":
+        reason = kubernetes_place.why_not()
+        if reason:
+            pytest.skip(reason)
+        place: LocalPlace | KubernetesPlace = KubernetesPlace()
+        await place.prepare()
+    else:
+        place = LocalPlace(tmp_path)
     await place.executor.open()
     yield place
     await place.close()

@@ -1,4 +1,4 @@
-"""What an attempt's end means: a row for each case that the local executor can see."""
+"""What an attempt's end means: a row for each case that an executor can see."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from api.core.observation import AttemptId, Observation, Phase, StopReason
-from api.core.settle import Fail, Limits, Release, Requeue, Stop, Wait, settle
-from api.core.task import task_from_record
+from api.core.observation import AttemptId, Cause, Observation, Obstacle, Phase, StopReason
+from api.core.settle import Fail, Limits, Release, Requeue, Stop, Suspend, Wait, cannot_start, settle
+from api.core.task import Reason, task_from_record
 from runner.contract import EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, State
 
 NOW = 1_000_000
@@ -150,3 +150,119 @@ def test_an_attempt_that_the_service_ended_to_stop_costs_nothing():
     decision = decide(replace(RUNNING, losses=2), replace(ENDED, signal=15, stop_asked=StopReason.SHUTDOWN))
     assert isinstance(decision, Requeue)
     assert (decision.reason.code, decision.counts_as_loss) == ("service_stopped", False)
+
+
+QUOTA = Reason(Obstacle.QUOTA, "FailedCreate: exceeded quota")
+PULL = Reason(Obstacle.IMAGE, "ImagePullBackOff: Back-off pulling image")
+BAD_NAME = Reason(Obstacle.IMAGE, "InvalidImageName: couldn't parse image name")
+
+
+@pytest.mark.parametrize("task", [RUNNING, STARTING])
+@pytest.mark.parametrize(
+    ("cause", "detail", "code", "message"),
+    [
+        (Cause.OUT_OF_MEMORY, "OOMKilled", "out_of_memory", "The attempt used more memory than it may: OOMKilled"),
+        (Cause.OUT_OF_STORAGE, "10Mi", "out_of_storage", "The attempt used more storage than it may: 10Mi"),
+        (Cause.UNSTARTABLE, "StartError: no", "cannot_start", "The runner could not be started: StartError: no"),
+        (Cause.JOB_DELETED, "", "job_deleted", "The Job of this task was deleted by somebody else"),
+    ],
+)
+@pytest.mark.parametrize("exit_code", [0, 137])
+def test_what_its_cause_makes_plain_fails_whatever_its_exit_code(task, cause, detail, code, message, exit_code):
+    decision = decide(task, replace(ENDED, exit_code=exit_code, cause=cause, detail=detail))
+    assert decision == Fail(Reason(code, message))
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (Cause.DISRUPTED, "The attempt's place was taken from it: why"),
+        (Cause.DELETED, "The attempt was ended by somebody else: why"),
+        (Cause.REFUSED, "The node refused the attempt: why"),
+        (Cause.SUSPENDED, "The attempt was suspended: why"),
+        (Cause.OWNER_DELETED, "The attempt was deleted with what it belonged to: why"),
+    ],
+)
+@pytest.mark.parametrize("end", [replace(ENDED, exit_code=0), replace(ENDED, exit_code=137), GONE])
+def test_what_took_an_attempt_from_outside_is_a_loss_even_with_exit_code_0(cause, words, end):
+    observation = replace(end, cause=cause, detail="why")
+    back_off = cause in {Cause.REFUSED, Cause.OWNER_DELETED}
+    assert decide(RUNNING, observation) == Requeue(
+        Reason("attempt_lost", words), counts_as_loss=True, back_off=back_off
+    )
+    assert decide(STARTING, observation) == Requeue(
+        Reason("attempt_lost", words), counts_as_loss=False, back_off=back_off
+    )
+    last = decide(replace(RUNNING, losses=2), observation)
+    assert isinstance(last, Fail)
+    assert last.reason.code == "lost"
+
+
+@pytest.mark.parametrize(
+    ("task", "cause", "now_ms", "code"),
+    [
+        (RUNNING, Cause.OVERDUE, NOW, "timed_out"),
+        (STARTING, Cause.OVERDUE, NOW, "cannot_start"),
+        (RUNNING, Cause.DELETED, 995_000 + 60_000, "timed_out"),
+        (STARTING, Cause.DELETED, 990_000 + 600_000, "cannot_start"),
+    ],
+)
+def test_what_ended_at_its_deadline_is_no_loss_whoever_ended_it(task, cause, now_ms, code):
+    decision = decide(task, replace(GONE, cause=cause), now_ms)
+    assert isinstance(decision, Fail)
+    assert decision.reason.code == code
+
+
+@pytest.mark.parametrize("waiting", [None, PULL, QUOTA, BAD_NAME])
+def test_what_has_not_begun_is_waited_for_until_its_deadline(waiting):
+    assert decide(STARTING, replace(ALIVE, waiting=waiting)) == Wait(990_000 + 600_000)
+
+
+def test_what_can_never_begin_is_ended_at_once():
+    observation = replace(ALIVE, waiting=BAD_NAME, hopeless=True)
+    assert decide(STARTING, observation) == Stop(StopReason.OBSOLETE)
+    ended = replace(observation, phase=Phase.GONE, stop_asked=StopReason.OBSOLETE)
+    assert decide(STARTING, ended) == Fail(Reason("cannot_start", BAD_NAME.message))
+
+
+def test_a_start_deadline_tells_what_was_waited_for():
+    ended = replace(GONE, stop_asked=StopReason.DEADLINE, waiting=PULL)
+    message = f"The attempt did not begin within 600 seconds: {PULL.message}"
+    assert decide(STARTING, ended) == Fail(Reason("cannot_start", message))
+    known = replace(STARTING, waiting=PULL)
+    assert decide(known, replace(ended, waiting=None)) == Fail(Reason("cannot_start", message))
+
+
+def test_a_quota_is_waited_for_in_the_queue_and_fails_nothing():
+    ended = replace(GONE, stop_asked=StopReason.DEADLINE, waiting=QUOTA)
+    assert decide(STARTING, ended) == Requeue(QUOTA, counts_as_loss=False, back_off=True)
+
+
+def test_a_suspended_attempt_starts_again_and_is_not_lost():
+    suspended = replace(ALIVE, cause=Cause.SUSPENDED, waiting=Reason(Obstacle.SUSPENDED, "Suspended"))
+    assert decide(RUNNING, suspended) == Suspend()
+    assert decide(STARTING, suspended) == Wait(990_000 + 600_000)
+
+
+def test_what_has_ended_beside_something_that_has_not_is_ended():
+    assert decide(RUNNING, replace(ALIVE, exit_code=1)) == Stop(StopReason.OBSOLETE)
+    ended = decide(RUNNING, replace(ENDED, exit_code=1, stop_asked=StopReason.OBSOLETE))
+    assert isinstance(ended, Fail)
+    assert ended.reason.code == "crashed"
+    assert decide(DONE, replace(ALIVE, exit_code=0)) == Wait(NOW - 1000 + 30_000)
+
+
+@pytest.mark.parametrize(
+    ("task", "observation", "expected"),
+    [
+        (STARTING, ALIVE, False),
+        (STARTING, replace(ALIVE, waiting=PULL), True),
+        (STARTING, replace(ALIVE, waiting=QUOTA), False),
+        (RUNNING, replace(ALIVE, waiting=PULL), False),
+        (STARTING, replace(ENDED, cause=Cause.UNSTARTABLE), True),
+        (STARTING, replace(ENDED, cause=Cause.REFUSED), True),
+        (STARTING, replace(ENDED, exit_code=1), False),
+    ],
+)
+def test_what_speaks_against_the_start_of_others_of_its_type(task, observation, expected):
+    assert cannot_start(task, observation) is expected

@@ -1,0 +1,113 @@
+"""What is known of all attempts of an instance: lists and changes of raw objects, put together. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from api.core.observation import AttemptId
+from api.executors.kubernetes.observe import ENDED
+from api.executors.kubernetes.seen import Kept, Seen, attempt_of, version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from api.executors.kubernetes.seen import Object
+
+VANISHED_SECONDS: Final = 900.0
+"""How long something is known of an attempt of which nothing is left and for which nobody asks."""
+JOB_PREFIX: Final = "tp-"
+
+
+class Attempts:
+    """Takes lists and changes in any order: of two views of an object, its resource version says which is newer."""
+
+    def __init__(self) -> None:
+        self._seen: dict[AttemptId, Seen] = {}
+        self._forgotten: set[AttemptId] = set()
+        self._vanished: dict[AttemptId, float] = {}
+
+    def __iter__(self) -> Iterator[Seen]:
+        return iter(tuple(self._seen.values()))
+
+    def get(self, attempt_id: AttemptId) -> Seen | None:
+        """Return what is known of an attempt."""
+        return self._seen.get(attempt_id)
+
+    def forget(self, attempt_id: AttemptId) -> None:
+        """Drop an attempt; what is still listed of it for a while is passed over."""
+        self._seen.pop(attempt_id, None)
+        self._forgotten.add(attempt_id)
+
+    def take_list(self, kind: str, listed: Object, forgotten_before: Iterable[AttemptId] = ()) -> set[AttemptId]:
+        """Take a list of all Jobs or pods as they are; return the attempts of which anything is new.
+
+        `forgotten_before` names those that were forgotten before the list was asked for: what is not in it any more
+        will not come back.
+        """
+        version = version_of(listed)
+        present = {raw["metadata"]["uid"] for raw in listed.get("items", ())}
+        taken = [self.take(kind, "MODIFIED", raw) for raw in listed.get("items", ())]
+        changed = {attempt_id for attempt_id in taken if attempt_id is not None}
+        for seen in self:
+            for kept in _kept(seen, kind):
+                if not kept.deleted and kept.raw["metadata"]["uid"] not in present and kept.version <= version:
+                    kept.deleted = True
+                    changed.add(seen.attempt_id)
+        if kind == "pods":
+            self._forgotten -= set(forgotten_before) - {attempt_of(raw) for raw in listed.get("items", ())}
+        return changed
+
+    def take(self, kind: str, change: str, raw: Object) -> AttemptId | None:
+        """Take a Job or a pod as it was at a change; return whose it is if that is news."""
+        attempt_id = attempt_of(raw)
+        if attempt_id is None or attempt_id in self._forgotten:
+            return None
+        raw["metadata"].pop("managedFields", None)
+        deleted = change == "DELETED"
+        seen = self._seen.get(attempt_id)
+        if seen is None:
+            # A pod that is over and has no Job is about to be collected: nobody is waiting for its end.
+            if deleted or (kind == "pods" and raw.get("status", {}).get("phase") in ENDED):
+                return None
+            seen = self._seen[attempt_id] = Seen(attempt_id)
+        before = seen.job if kind == "jobs" else seen.pods.get(raw["metadata"]["name"])
+        if before is not None and (
+            before.version > version_of(raw) or (before.version == version_of(raw) and not deleted)
+        ):
+            return None
+        if kind == "jobs":
+            seen.job = Kept(raw, deleted)
+        else:
+            seen.pods[raw["metadata"]["name"]] = Kept(raw, deleted)
+        return attempt_id
+
+    def take_warning(self, event: Object) -> AttemptId | None:
+        """Take an Event that warns of an attempt's Job or pod."""
+        about = event.get("involvedObject", {})
+        name = str(about.get("name", "")).removeprefix(JOB_PREFIX)
+        # The name of a pod is that of its Job with a part more.
+        task_id, _, attempt = (name.rpartition("-")[0] if about.get("kind") == "Pod" else name).rpartition("-")
+        seen = self._seen.get(AttemptId(task_id, int(attempt))) if attempt.isdecimal() else None
+        if seen is None:
+            return None
+        seen.warnings[str(event.get("reason", ""))] = str(event.get("message", ""))
+        return seen.attempt_id
+
+    def forgotten(self) -> frozenset[AttemptId]:
+        """Return the attempts that are passed over."""
+        return frozenset(self._forgotten)
+
+    def drop_vanished(self, now_seconds: float) -> None:
+        """Drop attempts of which nothing has been left for long: another service has settled them."""
+        for seen in self:
+            alive = [kept for kind in ("jobs", "pods") for kept in _kept(seen, kind) if not kept.deleted]
+            if alive:
+                self._vanished.pop(seen.attempt_id, None)
+            elif now_seconds - self._vanished.setdefault(seen.attempt_id, now_seconds) > VANISHED_SECONDS:
+                del self._seen[seen.attempt_id], self._vanished[seen.attempt_id]
+
+
+def _kept(seen: Seen, kind: str) -> list[Kept]:
+    if kind == "pods":
+        return list(seen.pods.values())
+    return [] if seen.job is None else [seen.job]

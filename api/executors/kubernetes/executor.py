@@ -1,0 +1,224 @@
+"""The Kubernetes executor: an attempt is a Job with one pod, and lives on whatever becomes of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from api.core.observation import Observation, Phase
+from api.executors.base import AttemptSpec, Executor, ExecutorUnavailable, StartError
+from api.executors.kubernetes.attempts import Attempts
+from api.executors.kubernetes.client import ApiError, Cluster
+from api.executors.kubernetes.faults import CONFLICT, NOT_FOUND, StartForbidden, start_fault
+from api.executors.kubernetes.follow import Follower
+from api.executors.kubernetes.job import (
+    ANNOTATION_TOKEN,
+    LABEL_INSTANCE,
+    Owner,
+    build_job,
+    job_name,
+    selector,
+    token_hash,
+)
+from api.executors.kubernetes.observe import job_end, observe
+from api.executors.kubernetes.seen import attempt_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from api.core.observation import AttemptId, StopReason
+    from api.executors.kubernetes.job import JobSettings
+    from api.executors.kubernetes.pods import PodSettings
+    from api.executors.kubernetes.seen import Kept, Object, Seen
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_LIST_SECONDS: Final = 0.5
+TROUBLE_SECONDS: Final = 60.0
+"""How long a refusal speaks for all starts: somebody must be let in to find out that it is over."""
+GONE_STATUSES: Final = frozenset({NOT_FOUND, CONFLICT})
+"""What a delete is answered when the object that was meant is no more."""
+
+
+class KubernetesExecutor(Executor):
+    """Runs attempts as Jobs in one namespace. `pods_of` gives the settings of a task type's pods."""
+
+    ends_with_service = False
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: JobSettings,
+        pods_of: Callable[[str], PodSettings],
+        *,
+        owner_config_map: str | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._pods_of = pods_of
+        self._owner_config_map = owner_config_map
+        self._attempts = Attempts()
+        self._selector = selector(settings.instance)
+        self._follower = Follower(cluster, self._selector, self._attempts, self._changed)
+        self._unread: dict[AttemptId, None] = {}
+        self._news = asyncio.Event()
+        self._closed = False
+        self._listed_at = float("-inf")
+        self._trouble: tuple[float, str] | None = None
+
+    @property
+    def trouble(self) -> str | None:  # type: ignore[override]
+        """Why no attempt at all can be started now, if so."""
+        if self._trouble is None or time.monotonic() - self._trouble[0] > TROUBLE_SECONDS:
+            return None
+        return self._trouble[1]
+
+    async def open(self) -> None:
+        """Begin to follow what happens in the cluster. It need not answer yet."""
+        await self._cluster.open()
+        self._follower.begin()
+
+    async def close(self) -> None:
+        """Stop following."""
+        self._closed = True
+        self._news.set()
+        await self._follower.end()
+        await self._cluster.close()
+
+    async def start(self, spec: AttemptSpec) -> None:
+        """Create the attempt's Job; one that is there already is ours if it has the attempt's labels and token."""
+        if self._attempts.get(spec.attempt_id) is not None:
+            return
+        try:
+            job = build_job(spec, await self._with_owner(), self._pods_of(spec.task_type))
+            raw = await self._create(spec, job)
+        except ApiError as error:
+            fault = start_fault(error)
+            if isinstance(fault, StartForbidden):
+                self._trouble = (time.monotonic(), str(fault))
+            raise fault from None
+        self._trouble = None
+        self._attempts.take("jobs", "ADDED", raw)
+
+    async def stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
+        """Delete the attempt's Job, and with it the pod, which has its grace period."""
+        seen = self._attempts.get(attempt_id)
+        if seen is None or seen.stop_asked is not None or _look(seen).phase is not Phase.ALIVE:
+            return
+        seen.stop_asked = reason  # before the call: the change may be seen before its answer
+        try:
+            await self._delete(seen)
+        except ExecutorUnavailable:
+            seen.stop_asked = None
+            raise
+
+    async def forget(self, attempt_id: AttemptId) -> None:
+        """Delete what is left of an attempt that is over."""
+        seen = self._attempts.get(attempt_id)
+        if seen is None or _look(seen).phase is Phase.ALIVE:
+            return
+        await self._delete(seen)
+        self._attempts.forget(attempt_id)
+        self._unread.pop(attempt_id, None)
+
+    async def list(self) -> Sequence[Observation]:
+        """Ask for all Jobs and pods, and return an observation of each attempt that is not forgotten."""
+        if time.monotonic() - self._listed_at > SHORTEST_LIST_SECONDS:
+            forgotten = self._attempts.forgotten()
+            try:
+                # Jobs first: then the pod of every Job that is over is in the list of pods, if it still exists.
+                for kind in ("jobs", "pods"):
+                    listed = await self._cluster.list(kind, labelSelector=self._selector)
+                    await self._changed(self._attempts.take_list(kind, listed, forgotten))
+            except ApiError as error:
+                raise ExecutorUnavailable(error.message) from None
+            self._listed_at = time.monotonic()
+            self._attempts.drop_vanished(self._listed_at)
+        return tuple(_look(seen) for seen in self._attempts)
+
+    async def watch(self) -> AsyncIterator[Observation]:
+        """Yield an observation of each attempt that is over, until this is closed. For one reader."""
+        while not self._closed:
+            while self._unread:
+                attempt_id = next(iter(self._unread))
+                del self._unread[attempt_id]
+                seen = self._attempts.get(attempt_id)
+                if seen is not None:
+                    yield _look(seen)
+            self._news.clear()
+            if not self._closed:
+                await self._news.wait()
+
+    async def _with_owner(self) -> JobSettings:
+        if self._owner_config_map is None or self._settings.owner is not None:
+            return self._settings
+        found = await self._cluster.get("configmaps", self._owner_config_map)
+        self._settings = replace(self._settings, owner=Owner(self._owner_config_map, found["metadata"]["uid"]))
+        return self._settings
+
+    async def _create(self, spec: AttemptSpec, job: Object) -> Object:
+        try:
+            return await self._cluster.create("jobs", job)
+        except ApiError as error:
+            if error.status != CONFLICT or error.reason != "AlreadyExists":
+                raise
+        raw = await self._cluster.get("jobs", job_name(spec))
+        metadata = raw["metadata"]
+        if not self._is_of(spec, raw) or metadata.get("deletionTimestamp"):
+            raise ApiError(CONFLICT, "AlreadyExists", f"There is a Job {metadata['name']} already, and it is not ours")
+        if (metadata.get("annotations") or {}).get(ANNOTATION_TOKEN) != token_hash(spec):
+            await self._cluster.delete("jobs", metadata["name"], metadata["uid"])
+            raise StartError(f"There was a Job {metadata['name']} of another attempt with the same number")
+        logger.info("attempt_adopted", extra={"attempt": str(spec.attempt_id)})
+        return raw
+
+    def _is_of(self, spec: AttemptSpec, raw: Object) -> bool:
+        labels = raw["metadata"].get("labels") or {}
+        return attempt_of(raw) == spec.attempt_id and labels.get(LABEL_INSTANCE) == self._settings.instance
+
+    async def _delete(self, seen: Seen) -> None:
+        """Delete a Job; its pod goes with it, but one that has no Job any more is deleted itself."""
+        kept: list[tuple[str, Kept]] = [("jobs", seen.job)] if seen.job is not None and not seen.job.deleted else []
+        if not kept:
+            kept = [("pods", pod) for pod in seen.pods.values() if not pod.deleted]
+        for kind, one in kept:
+            metadata = one.raw["metadata"]
+            if metadata.get("deletionTimestamp"):
+                continue
+            try:
+                await self._cluster.delete(kind, metadata["name"], metadata["uid"])
+            except ApiError as error:
+                if error.status not in GONE_STATUSES:
+                    raise ExecutorUnavailable(error.message) from None
+
+    async def _changed(self, attempt_ids: set[AttemptId]) -> None:
+        """Tell of attempts that are over; a Job without a pod is told of by `list` alone, which has seen both."""
+        for attempt_id in attempt_ids:
+            seen = self._attempts.get(attempt_id)
+            if seen is None:
+                continue
+            await self._ask_for_owner(seen)
+            if seen.pod is not None and _look(seen).phase is not Phase.ALIVE:
+                self._unread[attempt_id] = None
+                self._news.set()
+
+    async def _ask_for_owner(self, seen: Seen) -> None:
+        """A Job that somebody else deleted: was it deleted with its owner?"""
+        job, owner = seen.job, self._settings.owner
+        ended = seen.pod is not None and _look(seen).phase is Phase.ENDED and _look(seen).cause is None
+        if owner is None or job is None or not job.deleted or seen.stop_asked or job_end(job.raw) or ended:
+            return
+        try:
+            found = await self._cluster.get("configmaps", owner.name)
+            seen.owner_gone = found["metadata"]["uid"] != owner.uid or "deletionTimestamp" in found["metadata"]
+        except ApiError as error:
+            seen.owner_gone = error.status == NOT_FOUND
+        if seen.owner_gone:  # what is started from now on belongs to the next one, if there is one
+            self._settings = replace(self._settings, owner=None)
+
+
+def _look(seen: Seen) -> Observation:
+    return observe(seen, time.time())

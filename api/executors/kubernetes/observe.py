@@ -1,0 +1,225 @@
+"""What is seen of an attempt in the cluster: a pure reader of raw Job, pod and Events. Design section 7."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from api.core.observation import Cause, Observation, Obstacle, Phase
+from api.core.task import Reason
+from api.executors.kubernetes.job import CONTAINER
+
+if TYPE_CHECKING:
+    from api.executors.kubernetes.seen import Kept, Object, Seen
+
+UNREACHABLE_SECONDS: Final = 60
+"""How long after its grace a pod whose node does not answer is waited for."""
+
+ENDED: Final = frozenset({"Succeeded", "Failed"})
+IMAGE: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+)
+ON_ITS_WAY: Final = frozenset({"ContainerCreating", "PodInitializing"})
+HOPELESS: Final = frozenset({"InvalidImageName"})
+UNSTARTABLE: Final = frozenset({"StartError", "ContainerCannotRun"})
+UNKNOWN_END: Final = frozenset({"Unknown", "ContainerStatusUnknown"})
+"""What the kubelet says of a container whose end it did not see: its node was restarted."""
+MOUNT_WARNINGS: Final = ("FailedMount", "FailedCreatePodSandBox")
+_EXIT_CODE: Final = re.compile(r"failed with exit code (\d+)")
+
+
+def observe(seen: Seen, now_seconds: float) -> Observation:
+    """Return what is seen of an attempt. `now_seconds` is Unix time."""
+    base = Observation(seen.attempt_id, Phase.ALIVE, stop_asked=seen.stop_asked)
+    job, pod = _living(seen.job), seen.pod
+    if job is not None and is_suspended(job) and (pod is None or pod.deleted or _phase(pod.raw) in ENDED):
+        waiting = Reason(Obstacle.SUSPENDED, "Suspended: the Job is suspended, by Kueue or by hand")
+        return replace(base, cause=Cause.SUSPENDED, waiting=waiting)
+    if pod is None:
+        return _without_pod(seen, job, base)
+    if _phase(pod.raw) in ENDED:
+        return _ended(seen, pod.raw, base)
+    if pod.deleted or _is_overdue(pod.raw, now_seconds):
+        return replace(base, phase=Phase.GONE, **_gone(seen, pod.raw))
+    return _alive(seen, pod.raw, base)
+
+
+def is_suspended(job: Object) -> bool:
+    """Whether a Job waits to be released."""
+    return job.get("spec", {}).get("suspend") is True
+
+
+def job_end(job: Object | None) -> Object | None:
+    """Return the condition that says that a Job is over or about to be, or None."""
+    for kind in ("Failed", "FailureTarget", "Complete"):
+        found = _condition(job or {}, kind)
+        if found is not None:
+            return found
+    return None
+
+
+def _living(job: Kept | None) -> Object | None:
+    return None if job is None or job.deleted else job.raw
+
+
+def _without_pod(seen: Seen, job: Object | None, base: Observation) -> Observation:
+    if job is None:
+        known = seen.job is not None and job_end(seen.job.raw) is None
+        return replace(base, phase=Phase.GONE, cause=_deleted_job(seen) if known else None)
+    end = job_end(job)
+    if end is not None:
+        return _ended_unseen(end, base)
+    return replace(base, waiting=_refusal(seen.warnings.get("FailedCreate", "")))
+
+
+def _refusal(message: str) -> Reason | None:
+    if not message:
+        return None
+    obstacle = Obstacle.QUOTA if "exceeded quota" in message else Obstacle.POD_REFUSED
+    return Reason(obstacle, f"FailedCreate: {message}")
+
+
+def _ended_unseen(end: Object, base: Observation) -> Observation:
+    """A Job is over whose pod was never seen: its condition says what its pod failure policy saw."""
+    message = str(end.get("message", ""))
+    exit_code = _EXIT_CODE.search(message)
+    if exit_code is not None:
+        return replace(base, phase=Phase.ENDED, exit_code=int(exit_code[1]))
+    if "DisruptionTarget" in message:
+        return replace(base, phase=Phase.GONE, cause=Cause.DISRUPTED, detail=message)
+    if end.get("reason") == "DeadlineExceeded":
+        return replace(base, phase=Phase.GONE, cause=Cause.OVERDUE, detail=message)
+    return replace(base, phase=Phase.GONE, detail=message)
+
+
+def _ended(seen: Seen, pod: Object, base: Observation) -> Observation:
+    end = _terminated(pod)
+    exit_code = end.get("exitCode")
+    cause, detail = _cause(seen, pod, end)
+    return replace(
+        base, phase=Phase.ENDED, exit_code=exit_code, log_tail=str(end.get("message", "")), cause=cause, detail=detail
+    )
+
+
+def _cause(seen: Seen, pod: Object, end: Object) -> tuple[Cause | None, str]:
+    """Say what ended a pod, if its exit code alone does not, in the cluster's words."""
+    told = _told_cause(pod, end)
+    if told is not None:
+        return told
+    if seen.stop_asked is not None:
+        return None, ""
+    status = pod["status"]
+    words = ": ".join(str(status[name]) for name in ("reason", "message") if status.get(name))
+    if _deletion_came_first(pod, end):
+        return _deletion(seen), words
+    if end.get("reason") in UNKNOWN_END:
+        return Cause.DISRUPTED, f"{end['reason']}: {end.get('message') or 'the node did not see its end'}"
+    return (None, "") if end else (Cause.REFUSED, words)
+
+
+def _told_cause(pod: Object, end: Object) -> tuple[Cause, str] | None:
+    """Return what the cluster itself says of a pod's end, if it says anything."""
+    status, reason = pod["status"], end.get("reason")
+    disruption = _condition(pod, "DisruptionTarget")
+    if disruption is not None:
+        return Cause.DISRUPTED, str(disruption.get("message") or disruption.get("reason", ""))
+    if status.get("reason") == "Evicted":
+        return Cause.OUT_OF_STORAGE, str(status.get("message", ""))
+    if reason == "OOMKilled":
+        return Cause.OUT_OF_MEMORY, f"OOMKilled, exit code {end.get('exitCode')}"
+    if reason in UNSTARTABLE:
+        return Cause.UNSTARTABLE, f"{reason}: {end.get('message', '')}"
+    return None
+
+
+def _gone(seen: Seen, pod: Object) -> dict[str, Any]:
+    """A pod that was never seen to end is no more, or its node does not answer."""
+    disruption = _condition(pod, "DisruptionTarget")
+    if disruption is not None:
+        return {"cause": Cause.DISRUPTED, "detail": str(disruption.get("message", ""))}
+    if seen.stop_asked is not None:
+        return {"cause": None, "detail": ""}
+    return {"cause": _deletion(seen), "detail": ""}
+
+
+def _deletion(seen: Seen) -> Cause:
+    """Say who deleted a pod, when it was not we."""
+    if seen.job is None or seen.job.deleted:
+        return _deleted_job(seen) or Cause.DELETED
+    if is_suspended(seen.job.raw):
+        return Cause.SUSPENDED
+    end = job_end(seen.job.raw)
+    return Cause.OVERDUE if end is not None and end.get("reason") == "DeadlineExceeded" else Cause.DELETED
+
+
+def _deleted_job(seen: Seen) -> Cause | None:
+    if seen.job is None or seen.stop_asked is not None:
+        return None
+    return Cause.OWNER_DELETED if seen.owner_gone else Cause.JOB_DELETED
+
+
+def _deletion_came_first(pod: Object, end: Object) -> bool:
+    """Whether a pod's end was asked for before its container ended: then even exit code 0 is no success."""
+    asked = _time(pod["metadata"].get("deletionTimestamp"))
+    if asked is None:
+        return False
+    finished = _time(end.get("finishedAt"))
+    return finished is None or finished >= asked - pod["metadata"].get("deletionGracePeriodSeconds", 0)
+
+
+def _is_overdue(pod: Object, now_seconds: float) -> bool:
+    asked = _time(pod["metadata"].get("deletionTimestamp"))
+    return asked is not None and now_seconds > asked + UNREACHABLE_SECONDS
+
+
+def _alive(seen: Seen, pod: Object, base: Observation) -> Observation:
+    end = _terminated(pod)
+    if end:
+        return replace(base, exit_code=end.get("exitCode"), log_tail=str(end.get("message", "")))
+    waiting, hopeless = _waiting(seen, pod)
+    return replace(base, waiting=waiting, hopeless=hopeless)
+
+
+def _waiting(seen: Seen, pod: Object) -> tuple[Reason | None, bool]:
+    """Say why a pod has not begun, in the cluster's words, and whether it never will."""
+    status = pod.get("status", {})
+    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+        waiting = container.get("state", {}).get("waiting", {})
+        reason = waiting.get("reason")
+        if reason in ON_ITS_WAY:
+            warned = [f"{name}: {seen.warnings[name]}" for name in MOUNT_WARNINGS if name in seen.warnings]
+            return (Reason(Obstacle.CONTAINER, warned[0]) if warned else None), False
+        if reason:
+            obstacle = Obstacle.IMAGE if reason in IMAGE else Obstacle.CONTAINER
+            return Reason(obstacle, f"{reason}: {waiting.get('message', '')}"), reason in HOPELESS
+    scheduled = _condition(pod, "PodScheduled", "False")
+    if scheduled is None:
+        return None, False
+    return Reason(Obstacle.UNSCHEDULABLE, f"{scheduled.get('reason')}: {scheduled.get('message', '')}"), False
+
+
+def _phase(pod: Object) -> str:
+    return str(pod.get("status", {}).get("phase", ""))
+
+
+def _terminated(pod: Object) -> Object:
+    """Return how the task's container ended; empty if it has not, or has never begun."""
+    for container in pod.get("status", {}).get("containerStatuses", ()):
+        if container.get("name") == CONTAINER:
+            found: Object = container.get("state", {}).get("terminated", {})
+            return found
+    return {}
+
+
+def _condition(raw: Object, kind: str, status: str = "True") -> Object | None:
+    for condition in raw.get("status", {}).get("conditions") or ():
+        if condition.get("type") == kind and condition.get("status") == status:
+            found: Object = condition
+            return found
+    return None
+
+
+def _time(text: str | None) -> float | None:
+    return None if text is None else datetime.fromisoformat(text).timestamp()

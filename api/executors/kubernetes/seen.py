@@ -1,0 +1,64 @@
+"""What was last seen of an attempt in the cluster: its Job, its pod and what Events say of it, as raw objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from api.core.observation import AttemptId
+from api.executors.kubernetes.job import LABEL_ATTEMPT, LABEL_TASK_ID
+
+if TYPE_CHECKING:
+    from api.core.observation import StopReason
+
+Object = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Kept:
+    """An object as it was last seen; `deleted` says that it is no more."""
+
+    raw: Object
+    deleted: bool = False
+
+    @property
+    def version(self) -> int:
+        """Its resource version: of two views of an object the higher is the newer."""
+        return version_of(self.raw)
+
+
+@dataclass(slots=True)
+class Seen:
+    """All that is known of an attempt."""
+
+    attempt_id: AttemptId
+    job: Kept | None = None
+    pods: dict[str, Kept] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+    """The newest message of each reason that Events warn of: some things only they tell."""
+    stop_asked: StopReason | None = None
+    owner_gone: bool = False
+
+    @property
+    def pod(self) -> Kept | None:
+        """The newest pod: one that lives before one that is gone."""
+        pods = sorted(self.pods.values(), key=lambda kept: (not kept.deleted, created(kept.raw)))
+        return pods[-1] if pods else None
+
+
+def attempt_of(raw: Object) -> AttemptId | None:
+    """Return whose object this is by its labels, or None if they name no attempt."""
+    labels = raw.get("metadata", {}).get("labels") or {}
+    task_id, attempt = labels.get(LABEL_TASK_ID), labels.get(LABEL_ATTEMPT, "")
+    return AttemptId(task_id, int(attempt)) if task_id and attempt.isdecimal() else None
+
+
+def version_of(raw: Object) -> int:
+    """Return the resource version of an object or of a list."""
+    text = raw.get("metadata", {}).get("resourceVersion") or "0"
+    return int(text) if text.isdecimal() else 0
+
+
+def created(raw: Object) -> str:
+    """Return when an object was created: times of Kubernetes sort as text."""
+    return str(raw.get("metadata", {}).get("creationTimestamp", ""))

@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Keeps why an attempt that is starting has not begun yet.
+-- ARGV: task_id, attempt, waiting_code (empty: nothing is in its way), waiting_message
+-- -> 1, or 0 if this attempt is not the current one or has begun
+local task_id, attempt, code, message = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local record = key('task', task_id)
+local fields = redis.call('HMGET', record, 'state', 'attempt')
+if fields[1] ~= 'starting' or fields[2] ~= attempt then
+  return 0
+end
+if code == '' then
+  redis.call('HDEL', record, 'waiting_code', 'waiting_message')
+else
+  redis.call('HSET', record, 'waiting_code', code, 'waiting_message', message)
+end
+announce(task_id, 'starting')
+return 1

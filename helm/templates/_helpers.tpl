@@ -1,0 +1,94 @@
+{{/* The name of all objects, and the instance that tasks belong to. Room is left for suffixes. */}}
+{{- define "taskpost.fullname" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $name = ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) -}}
+{{- end -}}
+{{- trunc 40 $name | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "taskpost.instance" -}}
+{{- .Values.instance | default (include "taskpost.fullname" .) -}}
+{{- end }}
+
+{{/* Labels that select the pods of a component; they never change. Called with (list $ "component"). */}}
+{{- define "taskpost.selectorLabels" -}}
+app.kubernetes.io/name: taskpost
+app.kubernetes.io/instance: {{ include "taskpost.fullname" (first .) }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* Labels of an object; those that select go before all others. Called with (list $ "component") or (list $ "component" $more). */}}
+{{- define "taskpost.labels" -}}
+{{- $root := first . -}}
+{{- $fixed := include "taskpost.selectorLabels" (list $root (index . 1)) | fromYaml -}}
+{{- $usual := dict
+    "app.kubernetes.io/part-of" "taskpost"
+    "app.kubernetes.io/version" $root.Chart.AppVersion
+    "app.kubernetes.io/managed-by" $root.Release.Service
+    "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_")
+-}}
+{{- toYaml (merge $fixed (ternary (last .) dict (gt (len .) 2)) $root.Values.commonLabels $usual) -}}
+{{- end }}
+
+{{/* Labels of a pod: those that select it, commonLabels, its own. Called with (list $ "component" $podLabels). */}}
+{{- define "taskpost.podLabels" -}}
+{{- $root := first . -}}
+{{- $fixed := include "taskpost.selectorLabels" (list $root (index . 1)) | fromYaml -}}
+{{- toYaml (merge $fixed (last .) $root.Values.commonLabels) -}}
+{{- end }}
+
+{{/* The one place where an image gets its name. Called with (list $ $image). */}}
+{{- define "taskpost.image" -}}
+{{- $root := first . -}}{{- $image := last . -}}
+{{- $registry := $root.Values.global.imageRegistry | default $image.registry -}}
+{{- with $registry }}{{ . | trimSuffix "/" }}/{{ end -}}
+{{- $image.repository -}}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ end -}}
+{{- end }}
+
+{{/* Pull secrets as [{name: ...}]. Called with (list $ $more). */}}
+{{- define "taskpost.pullSecrets" -}}
+{{- $root := first . -}}
+{{- $found := list -}}
+{{- range concat ($root.Values.global.imagePullSecrets | default list) ($root.Values.imagePullSecrets | default list) (last . | default list) -}}
+{{- $found = append $found (ternary . (dict "name" .) (kindIs "map" .)) -}}
+{{- end -}}
+{{- with uniq $found }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
+{{- define "taskpost.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "taskpost.fullname" .) -}}
+{{- else -}}
+{{- required "serviceAccount.name is needed where serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "taskpost.valkeyHost" -}}{{ include "taskpost.fullname" . }}-valkey{{- end }}
+
+{{/* The Secret of the service (and of Valkey), and the one of task pods. */}}
+{{- define "taskpost.redisSecret" -}}
+{{- .Values.redis.existingSecret | default (printf "%s-redis" (include "taskpost.fullname" .)) -}}
+{{- end }}
+{{- define "taskpost.runnerSecret" -}}
+{{- .Values.runner.existingSecret | default (printf "%s-runner" (include "taskpost.fullname" .)) -}}
+{{- end }}
+
+{{/* The ConfigMap that owns the Jobs. */}}
+{{- define "taskpost.owner" -}}{{ include "taskpost.fullname" . }}-jobs{{- end }}
+
+{{/* A setting as the service reads it: whole numbers as such, lists with commas, maps as name=value. */}}
+{{- define "taskpost.settingText" -}}
+{{- if kindIs "slice" . -}}
+{{- $texts := list -}}{{- range . -}}{{- $texts = append $texts (include "taskpost.settingText" .) -}}{{- end -}}
+{{- join "," $texts -}}
+{{- else if kindIs "map" . -}}
+{{- $texts := list -}}{{- range $name, $value := . -}}{{- $texts = append $texts (printf "%s=%s" $name (include "taskpost.settingText" $value)) -}}{{- end -}}
+{{- join "," $texts -}}
+{{- else if and (kindIs "float64" .) (eq (floor .) .) -}}
+{{- int64 . -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
+{{- end }}

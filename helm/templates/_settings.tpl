@@ -1,0 +1,92 @@
+{{/* The environment of the service. What `extraEnv` names too is left to it: server-side apply refuses a name given twice. */}}
+{{- define "taskpost.env" -}}
+{{- $env := dict
+    "TASKPOST_BIND" "0.0.0.0:8000"
+    "TASKPOST_DATA_DIR" "/data"
+    "TASKPOST_INSTANCE" (include "taskpost.instance" .)
+    "TASKPOST_EXECUTOR" .Values.executor
+    "TASKPOST_SIGNING_KEYS_FILE" "/etc/taskpost/runner/signing-keys"
+-}}
+{{- if eq .Values.executor "kubernetes" -}}
+{{- $_ := set $env "TASKPOST_RUNNER_IMAGE" (include "taskpost.image" (list . .Values.taskPods.image)) -}}
+{{- $_ := set $env "TASKPOST_RUNNER_SECRET" (include "taskpost.runnerSecret" .) -}}
+{{- $_ := set $env "TASKPOST_OWNER_CONFIG_MAP" (include "taskpost.owner" .) -}}
+{{- $_ := set $env "TASKPOST_POD_FILE" "/etc/taskpost/task-pods/task-pods.json" -}}
+{{- end -}}
+{{- range $name, $value := .Values.settings -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $env (printf "TASKPOST_%s" (upper $name)) (include "taskpost.settingText" $value) -}}
+{{- end -}}
+{{- end -}}
+{{- $own := list -}}
+{{- range .Values.extraEnv }}{{ $own = append $own .name }}{{ end }}
+{{- range $name, $value := $env }}
+{{- if not (has $name $own) }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+{{- if not (has "TASKPOST_REDIS_URL" $own) }}
+- name: TASKPOST_REDIS_URL
+  valueFrom:
+    secretKeyRef: {name: {{ include "taskpost.redisSecret" . }}, key: redis-url}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels by which the pods of tasks are selected: api/executors/kubernetes/job.py gives them. */}}
+{{- define "taskpost.taskSelectorLabels" -}}
+app.kubernetes.io/name: taskpost-task
+app.kubernetes.io/component: task
+taskpost.dev/instance: {{ include "taskpost.instance" . }}
+{{- end }}
+
+{{/* How task pods are made, for the service to read: api/executors/kubernetes/pods.py says what there is. */}}
+{{- define "taskpost.taskPods" -}}
+{{- $types := dict -}}
+{{- range $name, $type := .Values.taskTypes -}}
+{{- $pod := mustMergeOverwrite (deepCopy $.Values.taskPods) $type -}}
+{{- $made := include "taskpost.taskPod" (list $ $pod) | fromYaml -}}
+{{- if $type.image }}{{ $_ := set $made "image" (include "taskpost.image" (list $ $pod.image)) }}{{ end -}}
+{{- $_ := set $types $name $made -}}
+{{- end -}}
+{{- dict "default" (include "taskpost.taskPod" (list $ .Values.taskPods) | fromYaml) "types" $types | mustToPrettyJson -}}
+{{- end }}
+
+{{/* The pods of a type; what is left empty is left out. Called with (list $ $pod). */}}
+{{- define "taskpost.taskPod" -}}
+{{- $root := first . -}}{{- $pod := last . -}}
+{{- $secrets := list -}}
+{{- range include "taskpost.pullSecrets" (list $root $pod.imagePullSecrets) | fromYamlArray }}{{ $secrets = append $secrets .name }}{{ end -}}
+{{- $volumes := $pod.volumes -}}{{- $mounts := $pod.volumeMounts -}}
+{{- with $root.Values.redis.caSecret -}}
+{{- $volumes = append $volumes (dict "name" "redis-ca" "secret" (dict "secretName" . "items" (list (dict "key" "ca.crt" "path" "ca.crt")))) -}}
+{{- $mounts = append $mounts (dict "name" "redis-ca" "mountPath" "/etc/taskpost/redis-ca" "readOnly" true) -}}
+{{- end -}}
+{{- $all := dict
+    "image_pull_policy" $pod.image.pullPolicy
+    "command" $pod.command
+    "resources" $pod.resources
+    "node_selector" $pod.nodeSelector
+    "tolerations" $pod.tolerations
+    "affinity" $pod.affinity
+    "priority_class" $pod.priorityClassName
+    "runtime_class" $pod.runtimeClassName
+    "service_account" $pod.serviceAccountName
+    "pull_secrets" $secrets
+    "run_as_user" $pod.runAsUser
+    "queue_name" $pod.queueName
+    "env" $pod.env
+    "volumes" $volumes
+    "volume_mounts" $mounts
+    "annotations" $pod.annotations
+    "labels" $pod.labels
+-}}
+{{- range $name, $value := $all }}
+{{- if $value }}
+{{ dict $name $value | toYaml }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Build the images of the project from this tree: localhost/taskpost-{api,runner,valkey}, by Docker or by buildah.
+# PYTHON_IMAGE chooses their base; for buildah that is one made by debootstrap, as no registry may be in reach.
+. "$(dirname "$0")/common.sh"
+
+with_buildah() { # NAME DOCKERFILE
+  # Where the machine trusts a CA of its own, so must the build; the Dockerfiles do not know of it.
+  buildah bud --isolation chroot --format docker --layers --quiet --volume /etc/ssl/certs:/etc/ssl/certs:ro \
+    --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE" -t "localhost/taskpost-$1:latest" -f "$2" "$root" >/dev/null
+}
+
+with_docker() {
+  docker build --quiet ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} -t "localhost/taskpost-$1:latest" -f "$2" "$root" >/dev/null
+}
+
+base_image() {
+  buildah inspect --type image "$PYTHON_IMAGE" >/dev/null 2>&1 && return
+  say "making $PYTHON_IMAGE"
+  local files container
+  files=$(mktemp -d)
+  debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$files" >/dev/null
+  container=$(buildah from scratch)
+  buildah add -q "$container" "$files" / >/dev/null
+  buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+  buildah commit -q "$container" "$PYTHON_IMAGE" >/dev/null
+  buildah rm "$container" >/dev/null
+  rm -rf "$files"
+}
+
+if [ "$(cluster_kind)" = kind ]; then
+  build=with_docker
+else
+  build=with_buildah
+  if [ -z "${PYTHON_IMAGE:-}" ]; then
+    PYTHON_IMAGE=localhost/python:3
+    base_image
+  fi
+fi
+for name in "${images[@]}"; do
+  say "building localhost/taskpost-$name"
+  case $name in
+    valkey) "$build" "$name" "$here/Dockerfile.valkey" ;;
+    *) "$build" "$name" "$root/Dockerfile.$name" ;;
+  esac
+done

@@ -1,0 +1,186 @@
+"""What the controller does with the answers that only a cluster gives, with a real queue."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from api.controller.dispatch import Dispatcher
+from api.controller.settle import Settler
+from api.controller.supervise import cancel
+from api.core.observation import AttemptId, Cause, Observation, Obstacle, Phase
+from api.core.settle import Limits
+from api.core.task import Reason
+from api.executors.base import ExecutorUnavailable, StartError, StartRefused, StartUnknown
+from api.queue.shapes import QueueLimits, Submission
+from runner.attempt import EnvironmentInvalid, read_attempt
+from runner.contract import State
+
+LIMITS = QueueLimits(100, 10_000)
+SUBMISSION = Submission("sleep", "{}", None, 0, 60_000)
+PULL = Reason(Obstacle.IMAGE, "ImagePullBackOff: Back-off pulling image")
+
+
+class ScriptedExecutor:
+    ends_with_service = False
+
+    def __init__(self):
+        self.faults = []
+        self.specs = []
+        self.shown = {}
+        self.unavailable = []
+
+    async def start(self, spec):
+        self.specs.append(spec)
+        if self.faults:
+            raise self.faults.pop(0)
+        self.shown[spec.attempt_id] = Observation(spec.attempt_id, Phase.ALIVE)
+
+    async def forget(self, attempt_id):
+        self.shown.pop(attempt_id, None)
+
+    async def list(self):
+        if self.unavailable:
+            raise self.unavailable.pop(0)
+        return list(self.shown.values())
+
+
+@pytest.fixture
+def executor():
+    return ScriptedExecutor()
+
+
+@pytest.fixture
+def dispatcher(queue, executor, monkeypatch):
+    monkeypatch.setattr("api.controller.dispatch.FIRST_PAUSE_SECONDS", 0.01)
+    return Dispatcher(queue, executor, concurrency=9, type_limits={"sleep": None}, environment={})
+
+
+@pytest.fixture
+def settler(queue, executor, dispatcher):
+    return Settler(queue, executor, dispatcher, Limits(3, 600))
+
+
+async def started(queue, dispatcher):
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    assert await dispatcher._start_next()
+    return AttemptId(task.task_id, 1)
+
+
+async def now(queue, attempt_id):
+    return (await queue.read(attempt_id.task_id))[0]
+
+
+async def test_a_start_that_is_refused_for_good_fails_its_task(queue, executor, dispatcher):
+    executor.faults = [StartRefused("denied: no cost-center")]
+    task = await now(queue, await started(queue, dispatcher))
+    assert (task.state, task.error) == (State.FAILED, Reason("rejected", "denied: no cost-center"))
+    assert await queue.slots() == []
+
+
+async def test_a_start_of_which_nobody_knows_is_asked_for_again_with_its_slot_held(queue, executor, dispatcher):
+    executor.faults = [StartUnknown("no answer"), StartUnknown("slow down", 0.02)]
+    attempt_id = await started(queue, dispatcher)
+    assert [spec.attempt_id for spec in executor.specs] == [attempt_id] * 3
+    assert executor.specs[0].timeout_seconds == 60
+
+
+async def test_after_a_while_its_task_goes_back_to_the_queue(queue, executor, dispatcher, monkeypatch):
+    monkeypatch.setattr("api.controller.dispatch.START_PATIENCE_SECONDS", 0)
+    executor.faults = [StartUnknown("no answer")]
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    assert not await dispatcher._start_next()
+    assert (await now(queue, AttemptId(task.task_id, 1))).state is State.QUEUED
+
+
+async def test_a_quota_is_waited_for_in_its_own_words(queue, executor, dispatcher):
+    executor.faults = [StartError("exceeded quota", Obstacle.QUOTA)]
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    assert not await dispatcher._start_next()
+    waiting = (await now(queue, AttemptId(task.task_id, 1))).waiting
+    assert waiting.code == "quota"
+    assert "exceeded quota" in waiting.message
+
+
+async def test_why_it_has_not_begun_is_shown_and_taken_back(queue, executor, dispatcher, settler):
+    attempt_id = await started(queue, dispatcher)
+    executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, waiting=PULL)
+    assert await settler.settle_all() <= 2
+    assert (await now(queue, attempt_id)).waiting == PULL
+    executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE)
+    await settler.settle_all()
+    assert (await now(queue, attempt_id)).waiting is None
+    await queue.note_waiting(AttemptId(attempt_id.task_id, 2), PULL)
+    assert (await now(queue, attempt_id)).waiting is None
+
+
+async def test_three_that_cannot_start_leave_their_type_one_slot(queue, executor, dispatcher, settler):
+    for _ in range(3):
+        attempt_id = await started(queue, dispatcher)
+        executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, waiting=PULL)
+    await settler.settle_all()
+    await queue.submit(SUBMISSION, LIMITS)
+    assert not await dispatcher._start_next()
+    executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE)
+    await settler.settle_all()
+    assert await dispatcher._start_next()
+
+
+async def test_a_suspended_task_starts_again_under_the_same_attempt(queue, executor, dispatcher, settler):
+    attempt_id = await started(queue, dispatcher)
+    token = executor.specs[0].environment["TASKPOST_TOKEN"]
+
+    async def begin(holder):
+        script = queue._redis.register_script(_start_script())
+        return await script(keys=[queue._prefix], args=[attempt_id.task_id, 1, token, holder])
+
+    assert (await begin("pod1"))[0] == b"started"
+    assert (await begin("pod2"))[0] == b"refused"
+    executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, cause=Cause.SUSPENDED)
+    await settler.settle_all()
+    assert (await now(queue, attempt_id)).state is State.STARTING
+    await queue.suspend(attempt_id)
+    assert (await begin("pod2"))[0] == b"started"
+
+
+def _start_script():
+    from runner import scripts
+
+    return scripts.load("start")
+
+
+async def test_a_node_that_refuses_is_given_a_moment(queue, executor, dispatcher, settler):
+    attempt_id = await started(queue, dispatcher)
+    executor.shown[attempt_id] = Observation(attempt_id, Phase.ENDED, cause=Cause.REFUSED, detail="OutOfcpu")
+    await settler.settle_all()
+    assert (await now(queue, attempt_id)).state is State.QUEUED
+    assert dispatcher._pause_seconds > 0
+
+
+async def test_while_the_cluster_cannot_be_asked_nothing_is_settled(queue, executor, dispatcher, settler, monkeypatch):
+    monkeypatch.setattr("api.controller.settle.LONGEST_WAIT_SECONDS", 0.01)
+    attempt_id = await started(queue, dispatcher)
+    executor.shown.clear()
+    executor.unavailable = [ExecutorUnavailable("no answer")] * 2
+    sweeping = asyncio.create_task(settler.sweep(asyncio.Event()))
+    async with asyncio.timeout(10):
+        while executor.unavailable:
+            assert (await now(queue, attempt_id)).state is State.STARTING
+            await asyncio.sleep(0.001)
+        await settler.settled.wait()
+    await cancel(sweeping)
+    assert (await now(queue, attempt_id)).state is State.QUEUED
+
+
+def test_a_runner_finds_the_address_of_redis_in_the_file_that_it_is_given(tmp_path):
+    (tmp_path / "redis-url").write_text("redis://:password@valkey\n")
+    given = {
+        "TASKPOST_REDIS_URL_FILE": str(tmp_path / "redis-url"),
+        "TASKPOST_TASK_ID": "id",
+        "TASKPOST_ATTEMPT": "1",
+        "TASKPOST_TOKEN": "token",
+    }
+    assert read_attempt(given).redis_url == "redis://:password@valkey"
+    with pytest.raises(EnvironmentInvalid, match="TASKPOST_REDIS_URL_FILE cannot be read"):
+        read_attempt(given | {"TASKPOST_REDIS_URL_FILE": "/no/such"})
