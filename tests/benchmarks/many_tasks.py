@@ -20,6 +20,7 @@ Call = tuple[str, tuple[str | int, ...]]
 AT_A_TIME = 500
 UNLIMITED = 10_000_000
 TOKEN = "a-token"
+NO_LEASE = ""
 FATES = (State.QUEUED, *[State.DONE] * 5, *[State.FAILED] * 2, *[State.CANCELLED] * 2)
 """What becomes of every ten tasks."""
 
@@ -55,12 +56,12 @@ class Filler:
         now, body = 0, "{}"
         if fate is State.DONE:
             limits = [word for known in self._types for word in (known, -1)]
-            yield "claim", (DEFAULT_CLIENT, UNLIMITED, TOKEN, *limits)
+            yield "claim", (DEFAULT_CLIENT, UNLIMITED, TOKEN, NO_LEASE, *limits)
             yield "start", (task_id, 1, TOKEN, "holder")
-            yield "finish", (task_id, 1, TOKEN, fate, "", "", body, now, 1000)
-            yield "release", (task_id, 1, name)
+            yield "finish", (task_id, 1, TOKEN, fate, "", "", body, now, 1000, 0)
+            yield "release", (task_id, 1, name, NO_LEASE)
         elif fate is not State.QUEUED:
-            yield "conclude", (task_id, State.QUEUED, 0, fate, "lost", "It is lost", body, now)
+            yield "conclude", (task_id, State.QUEUED, 0, fate, "lost", "It is lost", body, now, NO_LEASE)
 
     async def _run(self, calls: Iterable[Call]) -> list:
         replies, calls, shas = [], iter(calls), await self._load()
