@@ -20,6 +20,7 @@ from runner.delivery.sign import parse_keys
 ENV_PREFIX = "TASKPOST_"
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 MAX_PORT = 65_535
+CONCURRENCY_IN_A_CLUSTER = 10
 LONGEST_SECONDS = 10 * 365 * 24 * 3600
 
 
@@ -36,6 +37,11 @@ def default_data_directory() -> Path:
 def default_executor() -> Literal["local", "kubernetes"]:
     """Kubernetes where a service account's token is mounted, a subprocess elsewhere."""
     return "kubernetes" if SERVICE_ACCOUNT_TOKEN.exists() else "local"
+
+
+def default_concurrency() -> int:
+    """The CPUs of this machine, where it does the work; in a cluster ten, for other machines do it."""
+    return CONCURRENCY_IN_A_CLUSTER if default_executor() == "kubernetes" else os.cpu_count() or 1
 
 
 class Settings(BaseSettings):
@@ -76,7 +82,7 @@ class Settings(BaseSettings):
         default_factory=default_executor, description="How an attempt is run: as a subprocess, or as a Kubernetes Job."
     )
     concurrency: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=default_concurrency,
         ge=1,
         le=10_000,
         description="Slots: attempts unfinished at a time.",

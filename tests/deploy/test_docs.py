@@ -32,7 +32,7 @@ PAGES = sorted([*DOCS.glob("*.md"), *(path for path in ROOT.glob("*.md"))])
 COMPUTED_DEFAULTS = {
     "data_dir": "`$XDG_DATA_HOME/taskpost`, else `~/.local/share/taskpost`",
     "executor": "`kubernetes` where a service account's token is mounted, else `local`",
-    "concurrency": "the number of CPUs",
+    "concurrency": "the number of CPUs, 10 in a cluster",
     "redis_url": "unset",
     "callback_allow_loopback": "true with the embedded Valkey, else false",
 }

@@ -35,7 +35,7 @@ def test_in_a_cluster_the_executor_is_kubernetes(monkeypatch, tmp_path):
     token = tmp_path / "token"
     token.touch()
     monkeypatch.setattr(module, "SERVICE_ACCOUNT_TOKEN", token)
-    assert read_settings().executor == "kubernetes"
+    assert (read_settings().executor, read_settings().concurrency) == ("kubernetes", 10)
 
 
 def test_the_environment_is_read_and_an_option_goes_before_it(monkeypatch):
