@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
-DEFAULT_PORT: Final = 6379
 DEFAULT_SENTINEL_PORT: Final = 26379
 CONNECT_TIMEOUT_SECONDS: Final = 0.8
 COMMAND_TIMEOUT_SECONDS: Final = 1.0
