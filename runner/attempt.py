@@ -23,6 +23,7 @@ class Attempt:
     """The attempt that a runner process is. `token` is the fence it shows Redis, `holder` is this very process."""
 
     redis_url: str
+    redis_url_file: Path | None
     redis_min_replicas: int
     instance: str
     task_id: str
@@ -35,6 +36,13 @@ class Attempt:
     signing_keys_file: Path | None
     callback_allow_loopback: bool
     callback_retry_seconds: tuple[float, ...]
+
+    def redis_url_now(self) -> str:
+        """Return the address of Redis as its file has it now, if there is one: it may have changed while we ran."""
+        try:
+            return self.redis_url if self.redis_url_file is None else _read_line(self.redis_url_file)
+        except OSError:
+            return self.redis_url
 
     def signing_key_texts(self) -> list[str]:
         """Return the signing keys as they are written, from the file if there is one. It is read anew each time."""
@@ -50,9 +58,11 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
         EnvironmentInvalid: if a variable is missing or wrong.
     """
     try:
-        keys_file = environment.get(Env.SIGNING_KEYS_FILE)
+        keys_file, url_file = (environment.get(name) for name in (Env.SIGNING_KEYS_FILE, Env.REDIS_URL_FILE))
         return Attempt(
-            redis_url=_redis_url(environment),
+            # In a Job the address of Redis, a secret, is in a mounted file and not in the environment.
+            redis_url=_read_line(Path(url_file)) if url_file else environment[Env.REDIS_URL],
+            redis_url_file=Path(url_file) if url_file else None,
             redis_min_replicas=int(environment.get(Env.REDIS_MIN_REPLICAS, 0)),
             instance=environment.get(Env.INSTANCE, DEFAULT_INSTANCE),
             task_id=environment[Env.TASK_ID],
@@ -68,16 +78,11 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
         )
     except KeyError as missing:
         raise EnvironmentInvalid(f"{missing.args[0]} is not set; a runner is started by the service") from None
+    except OSError as error:
+        raise EnvironmentInvalid(f"{Env.REDIS_URL_FILE} cannot be read: {error}") from None
     except ValueError as error:
         raise EnvironmentInvalid(f"attempt, bytes, replicas and seconds are numbers: {error}") from None
 
 
-def _redis_url(environment: Mapping[str, str]) -> str:
-    """In a Job the address of Redis, a secret, is in a mounted file and not in the environment."""
-    path = environment.get(Env.REDIS_URL_FILE)
-    if not path:
-        return environment[Env.REDIS_URL]
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise EnvironmentInvalid(f"{Env.REDIS_URL_FILE} cannot be read: {error}") from None
+def _read_line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()

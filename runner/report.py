@@ -6,12 +6,14 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
 from runner import scripts
+from runner.connect import RedisUrlError, connect
 from runner.contract import EXIT_REFUSED, REPLICA_TIMEOUT_MS, RUNNER_DELIVERY_LEASE_SECONDS, key_prefix
 
 if TYPE_CHECKING:
@@ -64,9 +66,17 @@ class Report:
 
     def __init__(self, client: redis.Redis, attempt: Attempt) -> None:
         self._client = client
+        self._redis_url = attempt.redis_url
         self._attempt = attempt
         self._keys = [key_prefix(attempt.instance)]
         self._identity = (attempt.task_id, attempt.number, attempt.token)
+
+    def renew(self) -> None:
+        """Go on with the address that is right now, if it has changed; after a fault of Redis that may be why."""
+        url = self._attempt.redis_url_now()
+        if url != self._redis_url:
+            with suppress(RedisUrlError):
+                self._redis_url, self._client = url, connect(url)
 
     def _call(self, verb: str, *arguments: str | bytes | float) -> Any:  # noqa: ANN401 - a reply of Redis
         return self._client.register_script(scripts.load(verb))(keys=self._keys, args=arguments)
@@ -89,7 +99,7 @@ class Report:
             Refused: if it may not.
             Unreachable: if Redis does not answer for a minute.
         """
-        reply = _persist(
+        reply = self._persist(
             lambda: self._call("start", *self._identity, self._attempt.holder),
             until=time.monotonic() + START_PATIENCE_SECONDS,
         )
@@ -122,13 +132,31 @@ class Report:
         lease_ms = int(RUNNER_DELIVERY_LEASE_SECONDS * 1000)
         last = (body, finished_ms, lease_ms, _tenths(outcome.percent))
         arguments = (*self._identity, outcome.state.value, code, message, *last)
-        if _persist(lambda: self._call_replicated("finish", *arguments), until=until) != b"recorded":
+        if self._persist(lambda: self._call_replicated("finish", *arguments), until=until) != b"recorded":
             raise Refused("the task has ended otherwise, or has another attempt")
 
     def delivery(self, status: str, delay_seconds: float, error: str) -> None:
         """Record how the delivery try ended. If Redis is away the try's lease runs out, and the service tries again."""
         delay_ms = int(delay_seconds * 1000)
         self._call("report_delivery", self._attempt.task_id, self._attempt.token, status, delay_ms, error)
+
+    def _persist(self, call: Callable[[], Any], *, until: float) -> Any:  # noqa: ANN401 - the call's own result
+        """Call until it works or the deadline passes; what is called must bear repeating.
+
+        Raises:
+            Unreachable: with the last fault, when the deadline has passed.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return call()
+            except redis.RedisError as fault:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise Unreachable(str(fault)) from fault
+                time.sleep(min(pause, left))
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                self.renew()
 
 
 class ProgressThread(threading.Thread):
@@ -169,6 +197,7 @@ class ProgressThread(threading.Thread):
         try:
             current = self._report.progress(self.latest)
         except redis.RedisError:
+            self._report.renew()
             self._changed.set()
             return
         if not current:
@@ -179,21 +208,3 @@ class ProgressThread(threading.Thread):
 
 def _tenths(percent: float) -> int:
     return min(int(percent * 10), MOST_TENTHS)
-
-
-def _persist(call: Callable[[], Any], *, until: float) -> Any:  # noqa: ANN401 - the call's own result
-    """Call until it works or the deadline passes; what is called must bear repeating.
-
-    Raises:
-        Unreachable: with the last fault, when the deadline has passed.
-    """
-    pause = FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            return call()
-        except redis.RedisError as fault:
-            left = until - time.monotonic()
-            if left <= 0:
-                raise Unreachable(str(fault)) from fault
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

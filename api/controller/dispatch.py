@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from api.controller.supervise import wait_at_most
+from api.core.observation import Obstacle
 from api.core.probing import Starts
 from api.core.task import Reason
 from api.executors.base import AttemptSpec, StartError, StartRefused, StartUnknown
@@ -28,6 +29,8 @@ POLL_SECONDS: Final = 5.0
 """A safety net: an announcement can be missed."""
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
+REST_SECONDS: Final = 5.0
+"""How long a type rests for which there was no room, while others go on."""
 START_PATIENCE_SECONDS: Final = 15.0
 """How long the start of one attempt is tried, with its slot held, while nobody knows whether it was started."""
 
@@ -61,9 +64,9 @@ class Dispatcher:
         """Start nothing more."""
         self._closed = True
 
-    def back_off(self) -> None:
-        """Start nothing for a moment: what was started last did not get far."""
-        self._pause_seconds = max(self._pause_seconds, FIRST_PAUSE_SECONDS)
+    def rest(self, task_type: str) -> None:
+        """Start nothing of a type for a moment: its last attempt did not get far."""
+        self.starts.rest(task_type, asyncio.get_running_loop().time() + REST_SECONDS)
 
     async def dispatch(self, wake: asyncio.Event) -> None:
         """Start what can be started, then wait to be woken, for ever."""
@@ -80,7 +83,8 @@ class Dispatcher:
         async with self.claiming:
             if self._closed:
                 return False
-            claim = await self._queue.claim(self._concurrency, self.starts.limits(self._type_limits))
+            limits = self.starts.limits(self._type_limits, asyncio.get_running_loop().time())
+            claim = await self._queue.claim(self._concurrency, limits)
             if claim is None:
                 self._pause_seconds = 0.0
                 return False
@@ -102,6 +106,9 @@ class Dispatcher:
             logger.warning("attempt_not_started", extra=names | {"reason": str(fault)})
             reason = Reason(fault.code, f"The attempt could not be started and is tried again: {fault}")
             await self._queue.requeue(claim.attempt_id, reason, counts_as_loss=False)
+            if fault.code == Obstacle.QUOTA:
+                self.rest(claim.task_type)
+                return True
             self._pause_seconds = min(max(2 * self._pause_seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
             return False
         logger.info("attempt_started", extra=names)

@@ -17,10 +17,12 @@ from runner.contract import State
 
 if TYPE_CHECKING:
     from api.controller.dispatch import Dispatcher
+    from api.core.observation import AttemptId
     from api.core.settle import Decision, Limits
     from api.core.task import Task
     from api.executors.base import Executor
     from api.queue.queue import Queue
+    from api.queue.shapes import Look
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +46,12 @@ class Settler:
     async def watch(self) -> None:
         """Settle attempts as they end, for ever."""
         async for observation in self._executor.watch():
-            task = await self._read(observation)
+            look = await self._queue.look(observation.attempt_id.task_id)
             with suppress(ExecutorUnavailable):  # the next sweep does it
-                if task is None:
+                if look.task is None:
                     await self._executor.forget(observation.attempt_id)
                 else:
-                    await self._settle(Slot(observation.attempt_id, task.task_type), observation, task)
+                    await self._settle(Slot(observation.attempt_id, look.task.task_type), observation, look)
 
     async def sweep(self, wake: asyncio.Event) -> None:
         """Settle every attempt: at once, when woken, when a deadline passes, and every few seconds, for ever."""
@@ -72,18 +74,15 @@ class Settler:
             observation = observations.pop(slot.attempt_id, None)
             if slot.attempt_id not in starting:
                 seen = observation or Observation(slot.attempt_id, Phase.GONE)
-                wait_seconds = min(wait_seconds, await self._settle(slot, seen, await self._read(seen)))
+                look = await self._queue.look(slot.attempt_id.task_id)
+                wait_seconds = min(wait_seconds, await self._settle(slot, seen, look))
         for observation in observations.values():
             if observation.attempt_id not in starting:
                 await self._end_without_slot(observation)
         return wait_seconds
 
-    async def _read(self, observation: Observation) -> Task | None:
-        found = await self._queue.read(observation.attempt_id.task_id)
-        return None if found is None else found[0]
-
-    async def _settle(self, slot: Slot, observation: Observation, task: Task | None) -> float:
-        now_ms = await self._queue.now_ms()
+    async def _settle(self, slot: Slot, observation: Observation, look: Look) -> float:
+        task, now_ms = look.task, look.now_ms
         decision = settle(task, observation, now_ms, self._limits)
         await self._note(task, observation)
         if isinstance(decision, Wait):
@@ -96,12 +95,11 @@ class Settler:
         names = {"task_id": slot.attempt_id.task_id, "attempt": slot.attempt_id.attempt, "task_type": slot.task_type}
         if isinstance(decision, Stop):
             logger.info("attempt_stopping", extra=names | {"reason": decision.reason.value})
-            await self._executor.stop(slot.attempt_id, decision.reason)
+            await self._stop(slot.attempt_id, decision.reason)
         elif isinstance(decision, Suspend):
             logger.info("attempt_suspended", extra=names)
             await self._queue.suspend(slot.attempt_id)
-        else:
-            await self._apply_end(slot, task, decision)
+        elif await self._apply_end(slot, task, decision):
             logger.info("attempt_settled", extra=names | {"decision": type(decision).__name__.lower()})
         return LONGEST_WAIT_SECONDS
 
@@ -115,23 +113,34 @@ class Settler:
         if task.state is State.STARTING and observation.phase is Phase.ALIVE and observation.waiting != task.waiting:
             await self._queue.note_waiting(observation.attempt_id, observation.waiting)
 
-    async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> None:
+    async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> bool:
+        """Apply it; False if the attempt has just begun or ended: the next look settles what it is then."""
         match decision:
-            case Requeue(reason, counts_as_loss, back_off):
-                await self._queue.requeue(slot.attempt_id, reason, counts_as_loss=counts_as_loss)
-                if back_off:
-                    self._dispatcher.back_off()
+            case Requeue(reason, counts_as_loss, rest):
+                if rest:
+                    self._dispatcher.rest(slot.task_type)
+                if not await self._queue.requeue(slot.attempt_id, reason, counts_as_loss=counts_as_loss):
+                    return False
             case Fail(reason) if task is not None:
                 if not await conclude(self._queue, task, State.FAILED, reason):
-                    return  # It has just begun or ended: the next look settles what it is now.
+                    return False
             case _:
                 assert isinstance(decision, Release)  # noqa: S101 - the type checker's proof that no case is missing
         await self._queue.release(slot)
         await self._executor.forget(slot.attempt_id)
         self.settled.set()
+        return True
+
+    async def _stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
+        await self._queue.stopping(attempt_id, reason)
+        await self._executor.stop(attempt_id, reason)
 
     async def _end_without_slot(self, observation: Observation) -> None:
+        """End an attempt that held no slot when we looked, unless that was long ago and it has one since."""
+        task = (await self._queue.look(observation.attempt_id.task_id)).task
+        if task is not None and task.has_attempt(observation.attempt_id.attempt):
+            return
         if observation.phase is Phase.ALIVE:
-            await self._executor.stop(observation.attempt_id, StopReason.OBSOLETE)
+            await self._stop(observation.attempt_id, StopReason.OBSOLETE)
         else:
             await self._executor.forget(observation.attempt_id)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from api.queue.errors import QueueUnavailable
+from api.queue.errors import NotLeading, QueueUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,6 +28,8 @@ async def supervise(name: str, duty: Callable[[], Awaitable[None]]) -> None:
             await duty()
         except QueueUnavailable as fault:
             logger.warning("duty_waits_for_redis", extra={"duty": name, "reason": fault.reason})
+        except NotLeading:
+            logger.warning("duty_refused", extra={"duty": name})
         except Exception:
             logger.exception("duty_failed", extra={"duty": name})
         if loop.time() - began > LONGEST_PAUSE_SECONDS:

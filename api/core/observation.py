@@ -25,6 +25,8 @@ class StopReason(StrEnum):
     DEADLINE = "deadline"
     SHUTDOWN = "shutdown"
     OBSOLETE = "obsolete"
+    HOPELESS = "hopeless"
+    QUOTA = "quota"
 
 
 class Cause(StrEnum):

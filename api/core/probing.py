@@ -1,4 +1,7 @@
-"""A type whose attempts cannot start gets one slot, to see whether they can again: it must not hold every slot."""
+"""Which types may start how many attempts now: one that meets obstacles must not hold every slot.
+
+A type whose attempts cannot start gets one slot, to see whether they can again. One that there is no room for rests.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,15 @@ def slots_of_type(limit: int | None, newest: Sequence[bool]) -> int | None:
 
 
 class Starts:
-    """How the newest attempts of each type began."""
+    """How the newest attempts of each type began, and until when it rests."""
 
     def __init__(self) -> None:
         self._newest: dict[str, dict[AttemptId, tuple[int, bool]]] = {}
+        self._resting: dict[str, float] = {}
+
+    def rest(self, task_type: str, until_seconds: float) -> None:
+        """Start nothing of a type until then, by the clock that `limits` is asked by."""
+        self._resting[task_type] = until_seconds
 
     def note(self, task_type: str, attempt_id: AttemptId, claimed_ms: int, *, cannot_start: bool) -> None:
         """Note of an attempt, which was made at a time, that it cannot start now, or that it can."""
@@ -33,9 +41,10 @@ class Starts:
         newest = sorted(known.items(), key=lambda item: item[1], reverse=True)
         self._newest[task_type] = dict(newest[:IN_A_ROW])
 
-    def limits(self, type_limits: Mapping[str, int | None]) -> dict[str, int | None]:
-        """Return the limits of all types, less for those whose attempts cannot start."""
+    def limits(self, type_limits: Mapping[str, int | None], now_seconds: float) -> dict[str, int | None]:
+        """Return the limits of all types but those that rest, less for those whose attempts cannot start."""
         return {
             name: slots_of_type(limit, [cannot_start for _, cannot_start in self._newest.get(name, {}).values()])
             for name, limit in type_limits.items()
+            if now_seconds >= self._resting.get(name, 0.0)
         }

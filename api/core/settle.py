@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from api.core.observation import PATIENT, Cause, Obstacle, Phase, StopReason
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS: Final = 30.0
 """How long an attempt may live on after its outcome is recorded: for its delivery try, and for a mesh's sidecar."""
+QUOTA_PATIENCE_SECONDS: Final = 10.0
+"""How long an attempt that a quota keeps from beginning holds its slot: others may need less than it does."""
 EXIT_BY_SIGTERM: Final = 128 + int(signal.SIGTERM)
 MAX_MESSAGE_CHARACTERS: Final = 2000
 
@@ -49,11 +51,11 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """The attempt is over without an outcome and its task is tried again, after a pause if `back_off` says so."""
+    """The attempt is over without an outcome and its task is tried again; `rest` says that its type pauses first."""
 
     reason: Reason
     counts_as_loss: bool
-    back_off: bool = False
+    rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,18 @@ def _linger(task: Task | None, observation: Observation, now_ms: int) -> Decisio
 def _within_deadline(task: Task, observation: Observation, now_ms: int, limits: Limits) -> Decision:
     if observation.stop_asked is not None:
         return Wait(None)
+    if task.stop_asked is not None:  # by a leader that did not get to it
+        return Stop(task.stop_asked)
     if observation.cause is Cause.SUSPENDED and task.state is State.RUNNING:
         return Suspend()
-    if observation.exit_code is not None or (observation.hopeless and task.state is State.STARTING):
+    if observation.exit_code is not None:
         return Stop(StopReason.OBSOLETE)
-    until_ms = _deadline_ms(task, now_ms, limits)
-    return Stop(StopReason.DEADLINE) if now_ms >= until_ms else Wait(until_ms)
+    if observation.hopeless and task.state is State.STARTING:
+        return Stop(StopReason.HOPELESS)
+    until_ms, reason = _deadline_ms(task, now_ms, limits), StopReason.DEADLINE
+    if task.state is State.STARTING and observation.waiting is not None and observation.waiting.code == Obstacle.QUOTA:
+        until_ms, reason = (task.claimed_ms or now_ms) + int(QUOTA_PATIENCE_SECONDS * 1000), StopReason.QUOTA
+    return Stop(reason) if now_ms >= until_ms else Wait(until_ms)
 
 
 def _deadline_ms(task: Task, now_ms: int, limits: Limits) -> int:
@@ -124,10 +132,15 @@ def _deadline_ms(task: Task, now_ms: int, limits: Limits) -> int:
 
 def _ended(task: Task, observation: Observation, now_ms: int, limits: Limits) -> Decision:
     """An attempt is over and left no outcome."""
-    if observation.stop_asked is StopReason.SHUTDOWN:
-        return Requeue(Reason("service_stopped", "The service was stopped while this task ran"), counts_as_loss=False)
-    if observation.stop_asked is StopReason.DEADLINE or _was_overdue(task, observation, now_ms, limits):
-        return _deadline_passed(task, observation, limits)
+    asked, waiting = observation.stop_asked or task.stop_asked, observation.waiting or task.waiting
+    if asked is StopReason.DEADLINE or _was_overdue(task, observation, now_ms, limits):
+        return Fail(_deadline_passed(task, waiting, limits))
+    if asked is not None:
+        by_us = _ended_by_us(asked, waiting)
+        if by_us is not None:
+            return by_us
+        if observation.cause is Cause.JOB_DELETED:  # as it looks to a service that has not deleted it itself
+            observation = replace(observation, cause=None)
     failure = _failure(observation)
     if failure is not None:
         return Fail(failure)
@@ -137,8 +150,23 @@ def _ended(task: Task, observation: Observation, now_ms: int, limits: Limits) ->
     counts = task.state is State.RUNNING
     if counts and task.losses + 1 >= limits.max_attempts:
         return Fail(Reason(ErrorCode.LOST, f"{how}; {limits.max_attempts} attempts were lost, the most that are made"))
-    back_off = observation.cause in {Cause.REFUSED, Cause.OWNER_DELETED}
-    return Requeue(Reason("attempt_lost", how), counts_as_loss=counts, back_off=back_off)
+    rest = observation.cause in {Cause.REFUSED, Cause.OWNER_DELETED}
+    return Requeue(Reason("attempt_lost", how), counts_as_loss=counts, rest=rest)
+
+
+def _ended_by_us(asked: StopReason, waiting: Reason | None) -> Decision | None:
+    """Return what it means that we ended an attempt, or None if how it ended says more."""
+    match asked:
+        case StopReason.SHUTDOWN:
+            reason = Reason("service_stopped", "The service was stopped while this task ran")
+            return Requeue(reason, counts_as_loss=False)
+        case StopReason.QUOTA:
+            reason = waiting or Reason(Obstacle.QUOTA, "A quota of the namespace is used up")
+            return Requeue(reason, counts_as_loss=False, rest=True)
+        case StopReason.HOPELESS:
+            return Fail(Reason(ErrorCode.CANNOT_START, waiting.message if waiting else "The attempt can never begin"))
+        case _:
+            return None
 
 
 def _was_overdue(task: Task, observation: Observation, now_ms: int, limits: Limits) -> bool:
@@ -151,8 +179,6 @@ def _was_overdue(task: Task, observation: Observation, now_ms: int, limits: Limi
 def _failure(observation: Observation) -> Reason | None:
     """Say why the attempt failed if that is plain from what is seen, or None."""
     detail = observation.detail
-    if observation.hopeless and observation.waiting is not None:
-        return Reason(ErrorCode.CANNOT_START, observation.waiting.message)
     match observation.cause:
         case Cause.OUT_OF_MEMORY:
             return Reason(ErrorCode.OUT_OF_MEMORY, _sentence("The attempt used more memory than it may", detail))
@@ -190,15 +216,11 @@ def _lost(observation: Observation) -> str | None:
     return None
 
 
-def _deadline_passed(task: Task, observation: Observation, limits: Limits) -> Decision:
+def _deadline_passed(task: Task, waiting: Reason | None, limits: Limits) -> Reason:
     if task.state is State.RUNNING:
-        return Fail(Reason(ErrorCode.TIMED_OUT, f"The task ran longer than its {task.timeout_ms / 1000:g} seconds"))
-    why = observation.waiting or task.waiting
-    if why is not None and why.code == Obstacle.QUOTA:
-        return Requeue(why, counts_as_loss=False, back_off=True)
-    seconds = limits.start_deadline_seconds
-    text = _sentence(f"The attempt did not begin within {seconds:g} seconds", why.message if why else "")
-    return Fail(Reason(ErrorCode.CANNOT_START, text))
+        return Reason(ErrorCode.TIMED_OUT, f"The task ran longer than its {task.timeout_ms / 1000:g} seconds")
+    text = f"The attempt did not begin within {limits.start_deadline_seconds:g} seconds"
+    return Reason(ErrorCode.CANNOT_START, _sentence(text, waiting.message if waiting else ""))
 
 
 def _sentence(text: str, detail: str) -> str:

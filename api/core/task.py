@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from api.core.observation import StopReason
 from runner.contract import ENDS, DeliveryStatus, State
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Task:
     """One task.
 
     Times are Unix milliseconds of Redis TIME, percents are in tenths, `timeout_ms` is the run time of one attempt.
+    `stop_asked` is set when a leader is about to end the current attempt, or has.
     """
 
     task_id: str
@@ -51,6 +53,7 @@ class Task:
     result_url: str | None
     waiting: Reason | None
     error: Reason | None
+    stop_asked: StopReason | None
     delivery: Delivery
     queue_position: int | None
 
@@ -58,6 +61,10 @@ class Task:
     def ended(self) -> bool:
         """Whether an outcome is recorded."""
         return self.state in ENDS
+
+    def has_attempt(self, number: int) -> bool:
+        """Whether this is its current attempt, and has recorded no end."""
+        return self.attempt == number and self.state in {State.STARTING, State.RUNNING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,7 @@ def task_from_record(task_id: str, record: Mapping[str, str], position: int | No
         result_url=result_url,
         waiting=_reason(record, "waiting"),
         error=_reason(record, "error"),
+        stop_asked=None if "stop" not in record else StopReason(record["stop"]),
         delivery=Delivery(
             status=_delivery_status(record, has_callback=result_url is not None),
             attempts=int(record.get("delivery_attempts", 0)),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 RETRY_AFTER_SECONDS: Final = 2
 
+_NOT_LEADING: Final = "NOTLEADING"
 _PASSING_PREFIXES: Final = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "LOADING")
 
 
@@ -24,13 +25,17 @@ class QueueUnavailable(Exception):  # noqa: N818 - a state of things, not a mist
         self.retry_after_seconds = RETRY_AFTER_SECONDS
 
 
+class NotLeading(Exception):  # noqa: N818 - a state of things, not a mistake
+    """Another service leads: what was asked for is the leader's business, and nothing of it was done."""
+
+
 class QueueUnusable(Exception):  # noqa: N818
     """This Redis is set up in a way that Taskpost cannot work with; the message says what to change."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn faults of Redis that may pass into `QueueUnavailable`; a fault of ours stays what it is."""
+    """Turn faults of Redis that may pass into `QueueUnavailable`, a refusal of the leader's verbs into `NotLeading`."""
     try:
         yield
     except exceptions.OutOfMemoryError:
@@ -42,6 +47,8 @@ def translated() -> Iterator[None]:
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
         raise QueueUnavailable(f"Redis does not answer: {error}") from None
     except exceptions.ResponseError as error:
+        if str(error).startswith(_NOT_LEADING):
+            raise NotLeading(str(error)) from None
         if str(error).startswith(_PASSING_PREFIXES):
             raise QueueUnavailable(f"Redis cannot write now: {error}") from None
         raise

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from api.core.observation import AttemptId
 from api.core.task import TaskSummary, task_from_record
 from api.queue.errors import QueueUnavailable, translated
-from api.queue.shapes import Accepted, Claim, Counts, DueDelivery, Page, Refused, Slot, SlotUse, StoredBody
+from api.queue.shapes import Accepted, Claim, Counts, DueDelivery, Look, Page, Refused, Slot, SlotUse, StoredBody
 from runner import scripts
 from runner.contract import REPLICA_TIMEOUT_MS, State, key_prefix
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.commands.core import AsyncScript
 
+    from api.core.observation import StopReason
     from api.core.task import Reason, Task
     from api.queue.shapes import QueueLimits, Retention, Submission
 
@@ -31,7 +32,10 @@ SWEEP_STEP: Final = 100
 
 
 class Queue:
-    """All that the service does in Redis, for one instance. Every method raises `QueueUnavailable` if Redis fails."""
+    """All that the service does in Redis, for one instance.
+
+    Every method raises `QueueUnavailable` if Redis fails; the leader's methods raise `NotLeading` if another leads.
+    """
 
     def __init__(
         self,
@@ -113,6 +117,11 @@ class Queue:
         reply = await self._call("read", task_id)
         return None if reply is None else (_task(reply[0]), SlotUse(reply[1], reply[2]))
 
+    async def look(self, task_id: str) -> Look:
+        """Return a task and the time at one instant, for the leader: what it decides by them stays true."""
+        now_ms, found = await self._call("look", task_id, self._owner)
+        return Look(None if found is None else _task(found), int(now_ms))
+
     async def read_body(self, task_id: str) -> StoredBody:
         """Return the stored body of a task's callback."""
         state, body, swept = await self._call("read_body", task_id)
@@ -149,11 +158,15 @@ class Queue:
     async def note_waiting(self, attempt_id: AttemptId, reason: Reason | None) -> None:
         """Keep why an attempt that is starting has not begun yet; None if nothing is known to be in its way."""
         code, message = ("", "") if reason is None else (reason.code, reason.message)
-        await self._call("note_waiting", attempt_id.task_id, attempt_id.attempt, code, message)
+        await self._call("note_waiting", attempt_id.task_id, attempt_id.attempt, code, message, self._owner)
 
     async def suspend(self, attempt_id: AttemptId) -> None:
         """Take a running attempt back to `starting`: whoever begins it next may, the one that ran may not go on."""
-        await self._call("suspend", attempt_id.task_id, attempt_id.attempt)
+        await self._call("suspend", attempt_id.task_id, attempt_id.attempt, self._owner)
+
+    async def stopping(self, attempt_id: AttemptId, reason: StopReason) -> None:
+        """Record that an attempt is about to be ended by us, and why: nobody takes it for somebody else's doing."""
+        await self._call("stopping", attempt_id.task_id, attempt_id.attempt, reason, self._owner)
 
     async def conclude(self, task: Task, outcome: State, error: Reason, body: bytes, finished_ms: int) -> bool:
         """End a task that is still as `task` says (state and attempt); False if it has moved on."""

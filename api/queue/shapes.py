@@ -73,6 +73,14 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """A task (None: there is none) and Unix time in milliseconds by the clock of Redis, at one instant."""
+
+    task: Task | None
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class SlotUse:
     """How many slots are taken: by all types, and by the type in question."""
 

@@ -83,6 +83,9 @@ local function dequeue(client, task_type, priority, task_id)
   redis.call('HINCRBY', key('totals'), 'queued_bytes', -redis.call('STRLEN', key('input', task_id)))
 end
 
+-- What the leader's verbs answer to everybody else.
+local NOT_LEADING = 'NOTLEADING another service has the lease of the leader'
+
 -- Whether a service may dispatch and settle: the lease is its own. '' asks for no lease.
 local function leads(owner)
   return owner == '' or redis.call('GET', key('leader')) == owner

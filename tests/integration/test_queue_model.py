@@ -86,6 +86,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.sync_client,
             Attempt(
                 redis_url=self.redis_url,
+                redis_url_file=None,
                 redis_min_replicas=0,
                 instance="model",
                 task_id=attempt_id.task_id,

@@ -3,7 +3,10 @@
 -- ARGV: client, concurrency, token, owner, then for each type its name and its limit (-1: none)
 -- -> { task_id, attempt, type, timeout_milliseconds } or false if no task waits or no slot is free
 local client, concurrency, token, owner = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-if not leads(owner) or slots_used() >= concurrency then
+if not leads(owner) then
+  return redis.error_reply(NOT_LEADING)
+end
+if slots_used() >= concurrency then
   return false
 end
 
@@ -39,6 +42,6 @@ move(task_id, first_type, 'queued', 'starting')
 local attempt = redis.call('HINCRBY', record, 'attempt', 1)
 local now = integer(now_milliseconds())
 redis.call('HSET', record, 'token', token, 'claimed', now)
-redis.call('HDEL', record, 'holder', 'waiting_code', 'waiting_message')
+redis.call('HDEL', record, 'holder', 'waiting_code', 'waiting_message', 'stop')
 redis.call('ZADD', key('slots', first_type), now, task_id .. ':' .. attempt)
 return { task_id, attempt, first_type, redis.call('HGET', record, 'timeout') }

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- The service ends a task: cancelled, or failed with what its attempt's end means. A compare-and-set on state and attempt.
 -- ARGV: task_id, state_expected, attempt_expected, state, error_code, error_message, body, finished, owner
--- -> 1, or 0 if the task has moved on, or the lease is another's
+-- -> 1, or 0 if the task has moved on; NOTLEADING
 if not leads(ARGV[9]) then
-  return 0
+  return redis.error_reply(NOT_LEADING)
 end
 local task_id = ARGV[1]
 local fields = redis.call('HMGET', key('task', task_id), 'state', 'attempt')

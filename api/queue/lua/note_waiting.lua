@@ -1,7 +1,10 @@
 #!lua flags=allow-oom
 -- Keeps why an attempt that is starting has not begun yet.
--- ARGV: task_id, attempt, waiting_code (empty: nothing is in its way), waiting_message
--- -> 1, or 0 if this attempt is not the current one or has begun
+-- ARGV: task_id, attempt, waiting_code (empty: nothing is in its way), waiting_message, owner
+-- -> 1, or 0 if this attempt is not the current one or has begun; NOTLEADING
+if not leads(ARGV[5]) then
+  return redis.error_reply(NOT_LEADING)
+end
 local task_id, attempt, code, message = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record = key('task', task_id)
 local fields = redis.call('HMGET', record, 'state', 'attempt')

@@ -19,7 +19,7 @@ from api.core.settle import Limits
 from api.core.task import Reason
 from api.executors.base import StartError
 from api.queue.conclude import conclude
-from api.queue.errors import QueueUnavailable
+from api.queue.errors import NotLeading, QueueUnavailable
 from api.queue.shapes import QueueLimits, Retention, Submission
 from api.queue.wakeups import wakeups
 from runner.contract import State
@@ -186,7 +186,7 @@ async def test_a_cancelled_task_s_attempt_is_stopped_and_nothing_is_asked_of_it_
 async def test_a_task_that_moved_on_while_it_was_judged_keeps_its_slot(queue, executor, dispatcher, settler):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
     await dispatcher._start_next()
-    before = await state_of(queue, task.task_id)
+    before = await queue.look(task.task_id)
     (slot,) = await queue.slots()
     spec = executor.started.get_nowait()
     start = queue._redis.register_script(__import__("runner.scripts", fromlist=["load"]).load("start"))
@@ -196,7 +196,7 @@ async def test_a_task_that_moved_on_while_it_was_judged_keeps_its_slot(queue, ex
     await settler._settle(slot, seen, before)
     assert (await state_of(queue, task.task_id)).state is State.RUNNING
     assert await queue.slots() == [slot]
-    await settler._settle(slot, seen, await state_of(queue, task.task_id))
+    await settler._settle(slot, seen, await queue.look(task.task_id))
     assert (await state_of(queue, task.task_id)).state is State.FAILED
     assert await queue.slots() == []
 
@@ -281,6 +281,13 @@ async def test_a_try_that_cannot_be_reported_is_logged(queue, monkeypatch, caplo
     assert "delivery_not_reported" in caplog.messages
 
 
+async def test_what_holds_a_slot_since_we_looked_is_left_alone(queue, executor, dispatcher, settler):
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    await dispatcher._start_next()
+    await settler._end_without_slot(Observation(AttemptId(task.task_id, 1), Phase.ALIVE))
+    assert executor.stopped == []
+
+
 async def test_supervised_duties_go_on_after_any_fault(caplog):
     calls = []
     done = asyncio.Event()
@@ -291,6 +298,8 @@ async def test_supervised_duties_go_on_after_any_fault(caplog):
             case 1:
                 raise QueueUnavailable("Redis does not answer: gone")
             case 2:
+                raise NotLeading("another service has the lease")
+            case 3:
                 raise RuntimeError("a mistake of ours")
             case _:
                 done.set()
@@ -298,7 +307,7 @@ async def test_supervised_duties_go_on_after_any_fault(caplog):
     supervised = asyncio.create_task(supervise("duty", duty))
     await asyncio.wait_for(done.wait(), 10)
     await cancel(supervised)
-    assert caplog.messages == ["duty_waits_for_redis", "duty_failed"]
+    assert caplog.messages == ["duty_waits_for_redis", "duty_refused", "duty_failed"]
 
 
 async def test_a_long_good_run_forgets_earlier_pauses(monkeypatch):

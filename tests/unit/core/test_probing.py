@@ -31,6 +31,14 @@ def test_the_newest_attempts_count_however_often_and_in_what_order_they_are_seen
         for number in (4, 2, 3):
             starts.note("broken", AttemptId(f"task{number}", 1), number, cannot_start=True)
         starts.note("fine", AttemptId("other", 1), 9, cannot_start=True)
-        assert starts.limits(types) == {"broken": 1, "fine": 3}
+        assert starts.limits(types, 0) == {"broken": 1, "fine": 3}
     starts.note("broken", AttemptId("task3", 1), 3, cannot_start=False)
-    assert starts.limits(types) == {"broken": None, "fine": 3}
+    assert starts.limits(types, 0) == {"broken": None, "fine": 3}
+
+
+def test_a_type_rests_while_others_go_on():
+    starts = Starts()
+    starts.rest("greedy", 10.0)
+    types = {"greedy": 2, "fine": None}
+    assert starts.limits(types, 9.9) == {"fine": None}
+    assert starts.limits(types, 10.0) == types

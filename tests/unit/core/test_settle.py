@@ -186,13 +186,9 @@ def test_what_its_cause_makes_plain_fails_whatever_its_exit_code(task, cause, de
 @pytest.mark.parametrize("end", [replace(ENDED, exit_code=0), replace(ENDED, exit_code=137), GONE])
 def test_what_took_an_attempt_from_outside_is_a_loss_even_with_exit_code_0(cause, words, end):
     observation = replace(end, cause=cause, detail="why")
-    back_off = cause in {Cause.REFUSED, Cause.OWNER_DELETED}
-    assert decide(RUNNING, observation) == Requeue(
-        Reason("attempt_lost", words), counts_as_loss=True, back_off=back_off
-    )
-    assert decide(STARTING, observation) == Requeue(
-        Reason("attempt_lost", words), counts_as_loss=False, back_off=back_off
-    )
+    rest = cause in {Cause.REFUSED, Cause.OWNER_DELETED}
+    assert decide(RUNNING, observation) == Requeue(Reason("attempt_lost", words), counts_as_loss=True, rest=rest)
+    assert decide(STARTING, observation) == Requeue(Reason("attempt_lost", words), counts_as_loss=False, rest=rest)
     last = decide(replace(RUNNING, losses=2), observation)
     assert isinstance(last, Fail)
     assert last.reason.code == "lost"
@@ -213,16 +209,17 @@ def test_what_ended_at_its_deadline_is_no_loss_whoever_ended_it(task, cause, now
     assert decision.reason.code == code
 
 
-@pytest.mark.parametrize("waiting", [None, PULL, QUOTA, BAD_NAME])
+@pytest.mark.parametrize("waiting", [None, PULL, BAD_NAME])
 def test_what_has_not_begun_is_waited_for_until_its_deadline(waiting):
     assert decide(STARTING, replace(ALIVE, waiting=waiting)) == Wait(990_000 + 600_000)
 
 
 def test_what_can_never_begin_is_ended_at_once():
     observation = replace(ALIVE, waiting=BAD_NAME, hopeless=True)
-    assert decide(STARTING, observation) == Stop(StopReason.OBSOLETE)
-    ended = replace(observation, phase=Phase.GONE, stop_asked=StopReason.OBSOLETE)
-    assert decide(STARTING, ended) == Fail(Reason("cannot_start", BAD_NAME.message))
+    assert decide(STARTING, observation) == Stop(StopReason.HOPELESS)
+    ended = replace(GONE, stop_asked=StopReason.HOPELESS)
+    assert decide(replace(STARTING, waiting=BAD_NAME), ended) == Fail(Reason("cannot_start", BAD_NAME.message))
+    assert decide(STARTING, ended) == Fail(Reason("cannot_start", "The attempt can never begin"))
 
 
 def test_a_start_deadline_tells_what_was_waited_for():
@@ -234,8 +231,34 @@ def test_a_start_deadline_tells_what_was_waited_for():
 
 
 def test_a_quota_is_waited_for_in_the_queue_and_fails_nothing():
-    ended = replace(GONE, stop_asked=StopReason.DEADLINE, waiting=QUOTA)
-    assert decide(STARTING, ended) == Requeue(QUOTA, counts_as_loss=False, back_off=True)
+    observation = replace(ALIVE, waiting=QUOTA)
+    assert decide(STARTING, observation, 990_000 + 9_999) == Wait(990_000 + 10_000)
+    assert decide(STARTING, observation, 990_000 + 10_000) == Stop(StopReason.QUOTA)
+    ended = replace(GONE, stop_asked=StopReason.QUOTA)
+    assert decide(replace(STARTING, waiting=QUOTA), ended) == Requeue(QUOTA, counts_as_loss=False, rest=True)
+    decision = decide(STARTING, ended)
+    assert isinstance(decision, Requeue)
+    assert decision.reason.code == "quota"
+
+
+def test_what_one_leader_was_about_to_end_its_successor_ends():
+    assert decide(replace(RUNNING, stop_asked=StopReason.DEADLINE), ALIVE) == Stop(StopReason.DEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("task", "asked", "code"),
+    [
+        (RUNNING, StopReason.DEADLINE, "timed_out"),
+        (STARTING, StopReason.DEADLINE, "cannot_start"),
+        (STARTING, StopReason.HOPELESS, "cannot_start"),
+    ],
+)
+def test_what_one_leader_ended_its_successor_does_not_take_for_somebody_else_s_doing(task, asked, code):
+    decision = decide(replace(task, stop_asked=asked), replace(GONE, cause=Cause.JOB_DELETED))
+    assert isinstance(decision, Fail)
+    assert decision.reason.code == code
+    obsolete = decide(replace(task, stop_asked=StopReason.OBSOLETE), replace(GONE, cause=Cause.JOB_DELETED))
+    assert isinstance(obsolete, Requeue)
 
 
 def test_a_suspended_attempt_starts_again_and_is_not_lost():

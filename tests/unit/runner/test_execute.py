@@ -163,6 +163,29 @@ async def test_the_outcome_is_recorded_when_redis_is_back(own_valkey, lone_queue
     assert task.state is State.DONE
 
 
+async def test_an_address_of_redis_that_changed_is_taken_up(queue, environment, valkey_url, tmp_path):
+    claim = await claimed(queue)
+    file = tmp_path / "redis-url"
+    asked = asyncio.Event()
+
+    def hang_up(_, writer):
+        asked.set()
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as old:
+        file.write_text(f"redis://127.0.0.1:{old.sockets[0].getsockname()[1]}/")
+        environment(claim, REDIS_URL="", REDIS_URL_FILE=str(file))
+        running = asyncio.create_task(run_to_end(queue, claim))
+        await asyncio.wait_for(asked.wait(), 20)
+        for unusable in ("no address", None):
+            file.unlink() if unusable is None else file.write_text(unusable)
+            asked.clear()
+            await asyncio.wait_for(asked.wait(), 20)
+        file.write_text(valkey_url)
+        code, task = await running
+    assert (code, task.state) == (EXIT_OK, State.DONE)
+
+
 async def test_its_own_delivery_try_is_reported(queue, environment):
     claim = await claimed(queue, result_url="http://127.0.0.1:1/")
     environment(claim, CALLBACK_ALLOW_LOOPBACK="true", CALLBACK_RETRY_SECONDS="5")
@@ -203,6 +226,9 @@ class ScriptedReport:
             raise answer
         return answer
 
+    def renew(self):
+        self.renewed = True
+
 
 async def test_progress_is_sent_a_few_times_a_second_and_the_latest_is_not_lost(monkeypatch):
     monkeypatch.setattr(report, "PROGRESS_INTERVAL_SECONDS", 0.05)
@@ -224,6 +250,7 @@ async def test_progress_is_sent_a_few_times_a_second_and_the_latest_is_not_lost(
 
     await until(latest_sent)
     thread.end()
+    assert scripted.renewed
     assert len(scripted.seen) <= 2 + (time.monotonic() - began) / 0.05
 
 
@@ -245,9 +272,12 @@ def test_a_runner_that_is_obsolete_ends(monkeypatch, capsys):
     assert "no longer the current one" in capsys.readouterr().err
 
 
-def test_persistence_ends_at_the_deadline():
+async def test_persistence_ends_at_the_deadline(queue, environment):
+    environment(await claimed(queue))
+    attempt = read_attempt()
+
     def unavailable():
         raise redis.ConnectionError("gone")
 
     with pytest.raises(Unreachable, match="gone"):
-        report._persist(unavailable, until=time.monotonic() + 0.15)
+        Report(connect(attempt.redis_url), attempt)._persist(unavailable, until=time.monotonic() + 0.15)

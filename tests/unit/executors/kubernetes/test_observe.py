@@ -90,7 +90,9 @@ def test_why_a_pod_has_not_begun(name, obstacle, words, hopeless):
     assert observation.waiting.code == obstacle
     assert words in observation.waiting.message
     assert observation.hopeless is hopeless
-    assert decide(observation, "starting") == (Stop(StopReason.OBSOLETE) if hopeless else Wait(NOW_MS - 10 + 600_000))
+    seconds = 10 if obstacle is Obstacle.QUOTA else 600
+    wanted = Stop(StopReason.HOPELESS) if hopeless else Wait(NOW_MS - 10 + seconds * 1000)
+    assert decide(observation, "starting") == wanted
 
 
 def test_one_that_runs():
@@ -125,12 +127,12 @@ def test_what_fails_a_task(name, code, words):
 
 
 @pytest.mark.parametrize(
-    ("name", "back_off"), [("pod_deleted", False), ("pod_deleted_exit_0", False), ("drained", False), ("refused", True)]
+    ("name", "rest"), [("pod_deleted", False), ("pod_deleted_exit_0", False), ("drained", False), ("refused", True)]
 )
-def test_what_is_tried_again(name, back_off):
+def test_what_is_tried_again(name, rest):
     decision = decide(look(name))
     assert isinstance(decision, Requeue)
-    assert (decision.counts_as_loss, decision.back_off) == (True, back_off)
+    assert (decision.counts_as_loss, decision.rest) == (True, rest)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -54,7 +55,7 @@ def executor():
 @pytest.fixture
 def dispatcher(queue, executor, monkeypatch):
     monkeypatch.setattr("api.controller.dispatch.FIRST_PAUSE_SECONDS", 0.01)
-    return Dispatcher(queue, executor, concurrency=9, type_limits={"sleep": None}, environment={})
+    return Dispatcher(queue, executor, concurrency=9, type_limits={"sleep": None, "fibonacci": None}, environment={})
 
 
 @pytest.fixture
@@ -96,11 +97,14 @@ async def test_after_a_while_its_task_goes_back_to_the_queue(queue, executor, di
 
 async def test_a_quota_is_waited_for_in_its_own_words(queue, executor, dispatcher):
     executor.faults = [StartError("exceeded quota", Obstacle.QUOTA)]
-    task = (await queue.submit(SUBMISSION, LIMITS)).task
-    assert not await dispatcher._start_next()
-    waiting = (await now(queue, AttemptId(task.task_id, 1))).waiting
+    attempt_id = await started(queue, dispatcher)
+    waiting = (await now(queue, attempt_id)).waiting
     assert waiting.code == "quota"
     assert "exceeded quota" in waiting.message
+    assert not await dispatcher._start_next(), "its type rests"
+    other = (await queue.submit(replace(SUBMISSION, task_type="fibonacci"), LIMITS)).task
+    assert await dispatcher._start_next()
+    assert (await now(queue, AttemptId(other.task_id, 1))).state is State.STARTING
 
 
 async def test_why_it_has_not_begun_is_shown_and_taken_back(queue, executor, dispatcher, settler):
@@ -150,12 +154,15 @@ def _start_script():
     return scripts.load("start")
 
 
-async def test_a_node_that_refuses_is_given_a_moment(queue, executor, dispatcher, settler):
+async def test_a_node_that_refuses_is_given_a_moment(queue, executor, dispatcher, settler, monkeypatch):
     attempt_id = await started(queue, dispatcher)
     executor.shown[attempt_id] = Observation(attempt_id, Phase.ENDED, cause=Cause.REFUSED, detail="OutOfcpu")
     await settler.settle_all()
     assert (await now(queue, attempt_id)).state is State.QUEUED
-    assert dispatcher._pause_seconds > 0
+    assert not await dispatcher._start_next()
+    monkeypatch.setattr("api.controller.dispatch.REST_SECONDS", 0)
+    dispatcher.rest("sleep")
+    assert await dispatcher._start_next()
 
 
 async def test_while_the_cluster_cannot_be_asked_nothing_is_settled(queue, executor, dispatcher, settler, monkeypatch):
