@@ -96,6 +96,8 @@ EXIT_UNREACHABLE: Final = 4
 """Redis did not answer until the attempt's deadline, so no outcome could be recorded."""
 EXIT_TERMINATED: Final = int(signal.SIGTERM)
 """SIGTERM came before an outcome was recorded. The signal's own number: see `runner/__main__.py` for why."""
+EXIT_BY_SIGTERM: Final = 128 + int(signal.SIGTERM)
+"""The same, as shells and container runtimes tell of a program that has no handler."""
 
 RUNNER_DELIVERY_LEASE_SECONDS: Final = 10.0
 """How long the first delivery try is the runner's alone, from the moment the outcome is recorded."""

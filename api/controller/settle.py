@@ -110,6 +110,8 @@ class Settler:
         self._dispatcher.starts.note(
             task.task_type, observation.attempt_id, task.claimed_ms, cannot_start=cannot_start(task, observation)
         )
+        if task.stop_asked or observation.stop_asked:  # what it waited for is why it is being ended
+            return
         if task.state is State.STARTING and observation.phase is Phase.ALIVE and observation.waiting != task.waiting:
             await self._queue.note_waiting(observation.attempt_id, observation.waiting)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.core.observation import PATIENT, Cause, Obstacle, Phase, StopReason
 from api.core.task import Reason
-from runner.contract import EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, ErrorCode, State
+from runner.contract import EXIT_BY_SIGTERM, EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, ErrorCode, State
 
 if TYPE_CHECKING:
     from api.core.observation import Observation
@@ -18,7 +18,6 @@ LINGER_SECONDS: Final = 30.0
 """How long an attempt may live on after its outcome is recorded: for its delivery try, and for a mesh's sidecar."""
 QUOTA_PATIENCE_SECONDS: Final = 10.0
 """How long an attempt that a quota keeps from beginning holds its slot: others may need less than it does."""
-EXIT_BY_SIGTERM: Final = 128 + int(signal.SIGTERM)
 MAX_MESSAGE_CHARACTERS: Final = 2000
 
 

@@ -20,24 +20,25 @@ fill_in() { # the @NAMES@ in a file of config/
 }
 config() { fill_in <"$here/config/$1" >"${2:-$state/$1}"; }
 
-start() { # NAME CMD...: in the background; its log and its pid are under its name
+start() { # NAME CMD...: in the background, in a session of its own, that outlives the terminal; its log and its pid are under its name
   local name=$1
   shift
-  # Not by in_netns: the pid would be that of a shell. In a session of its own: it outlives the terminal.
-  setsid nsenter --net="/run/netns/$netns" "$@" >>"$state/logs/$name.log" 2>&1 9>&- </dev/null &
+  # Again when it ends by itself, as a real node does it: after an outage the scheduler gives up, to begin with a clean cache.
+  setsid bash -c 'while true; do "$@"; echo "ended with $?"; sleep 1; done' "$name" nsenter --net="/run/netns/$netns" "$@" \
+    >>"$state/logs/$name.log" 2>&1 9>&- </dev/null &
   echo $! >"$state/run/$name.pid"
 }
 
-stop() { # NAME [SIGNAL]: only if the pid is still the process that we started
+stop() { # NAME [SIGNAL]: only if the pid is still the session that we started
   local pid
   pid=$(cat "$state/run/$1.pid" 2>/dev/null) || return 0
-  if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -e "$bin/" -e "$state/"; then
-    kill "-${2:-TERM}" "$pid" 2>/dev/null || true
+  if grep -qaF -e "$bin/" -e "$state/" "/proc/$pid/cmdline" 2>/dev/null; then
+    kill "-${2:-TERM}" -- "-$pid" 2>/dev/null || true
     for _ in $(seq 100); do
-      [ -e "/proc/$pid/exe" ] || break
+      kill -0 -- "-$pid" 2>/dev/null || break
       sleep 0.1
     done
-    kill -KILL "$pid" 2>/dev/null || true
+    kill -KILL -- "-$pid" 2>/dev/null || true
   fi
   rm -f "$state/run/$1.pid"
 }

@@ -91,4 +91,4 @@ def _output(command: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(collect(sys.argv[1:], folder("by-hand")))  # noqa: T201
+    print(collect(sys.argv[1:], folder("by-hand")))

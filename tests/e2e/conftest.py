@@ -6,13 +6,14 @@ They run only when TASKPOST_E2E is set, never because some KUBECONFIG is: it cou
 from __future__ import annotations
 
 import os
-import subprocess
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.e2e.collect import collect, folder
+from tests.e2e.receiver import Receiver
+from tests.e2e.release import Release, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -41,15 +42,15 @@ def make_namespace(request: pytest.FixtureRequest) -> Iterator[Callable[[str], s
 
     def make(name: str) -> str:
         namespace = f"{name}-{uuid.uuid4().hex[:6]}"
-        kubectl("create", "namespace", namespace)
+        run("kubectl", "create", "namespace", namespace)
         made.append(namespace)
-        kubectl("label", "namespace", namespace, *RESTRICTED)
+        run("kubectl", "label", "namespace", namespace, *RESTRICTED)
         return namespace
 
     yield make
     if os.environ["TASKPOST_E2E"] != "keep":
         for namespace in made:
-            kubectl("delete", "namespace", namespace, "--wait=false")
+            run("kubectl", "delete", "namespace", namespace, "--wait=false")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +59,26 @@ def namespace(make_namespace: Callable[[str], str]) -> str:
     return make_namespace("e2e")
 
 
-def kubectl(*arguments: str) -> str:
-    """Run kubectl, and return what it prints."""
-    done = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-    return done.stdout
+@pytest.fixture(scope="module")
+def values() -> dict[str, Any]:
+    """The values that the module's release has beside the local images; modules put their own in its place."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def release(namespace: str, values: dict[str, Any]) -> Iterator[Release]:
+    """A release for the tests of a module. When they are over no pod was refused for Pod Security."""
+    made = Release(namespace, values).install()
+    yield made
+    refused = [event["message"] for event in made.get("events")["items"] if "PodSecurity" in event.get("message", "")]
+    made.forward.close()
+    assert not refused
+
+
+@pytest.fixture(scope="module")
+def receiver(release: Release) -> Iterator[Receiver]:
+    """A receiver of callbacks, which knows the release's key."""
+    with_key = Receiver()
+    with_key.keys.append(release.signing_key())
+    yield with_key
+    with_key.close()

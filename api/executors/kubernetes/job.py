@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from runner.contract import Env
+from runner.contract import EXIT_BY_SIGTERM, EXIT_OK, EXIT_TERMINATED, Env
 
 if TYPE_CHECKING:
     from api.executors.base import AttemptSpec
@@ -24,6 +24,8 @@ LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 SECRET_DIRECTORY: Final = "/run/secrets/taskpost"  # noqa: S105 - a path
 REDIS_URL_KEY: Final = "redis-url"
 SIGNING_KEYS_KEY: Final = "signing-keys"
+NO_FAILURE: Final = [EXIT_OK, EXIT_TERMINATED, EXIT_BY_SIGTERM]
+"""What was ended by a signal is no failure: else a Job that was suspended fails as soon as it goes on."""
 KEPT_SECONDS: Final = 3600
 MARGIN_SECONDS: Final = 120
 UNREACHABLE_SECONDS: Final = 60
@@ -94,7 +96,7 @@ def build_job(spec: AttemptSpec, settings: JobSettings, pods: PodSettings) -> di
                     },
                     {
                         "action": "FailJob",
-                        "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]},
+                        "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": NO_FAILURE},
                     },
                 ]
             },

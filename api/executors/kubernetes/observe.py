@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from api.core.observation import Cause, Observation, Obstacle, Phase
 from api.core.task import Reason
 from api.executors.kubernetes.job import CONTAINER
+from api.executors.kubernetes.seen import created
 
 if TYPE_CHECKING:
     from api.executors.kubernetes.seen import Kept, Object, Seen
@@ -33,8 +34,10 @@ _EXIT_CODE: Final = re.compile(r"failed with exit code (\d+)")
 def observe(seen: Seen, now_seconds: float) -> Observation:
     """Return what is seen of an attempt. `now_seconds` is Unix time."""
     base = Observation(seen.attempt_id, Phase.ALIVE, stop_asked=seen.stop_asked)
-    job, pod = _living(seen.job), seen.pod
-    if job is not None and is_suspended(job) and (pod is None or pod.deleted or _phase(pod.raw) in ENDED):
+    job = _living(seen.job)
+    pod = _current_pod(seen, job)
+    without_pod = pod is None or pod.deleted or _phase(pod.raw) in ENDED
+    if job is not None and is_suspended(job) and not _is_finished(job) and without_pod:
         waiting = Reason(Obstacle.SUSPENDED, "Suspended: the Job is suspended, by Kueue or by hand")
         return replace(base, cause=Cause.SUSPENDED, waiting=waiting)
     if pod is None:
@@ -47,8 +50,8 @@ def observe(seen: Seen, now_seconds: float) -> Observation:
 
 
 def is_suspended(job: Object) -> bool:
-    """Whether a Job waits to be released."""
-    return job.get("spec", {}).get("suspend") is True
+    """Whether a Job waits to be released, or has been and has not begun anew yet."""
+    return job.get("spec", {}).get("suspend") is True or _condition(job, "Suspended") is not None
 
 
 def job_end(job: Object | None) -> Object | None:
@@ -58,6 +61,19 @@ def job_end(job: Object | None) -> Object | None:
         if found is not None:
             return found
     return None
+
+
+def _is_finished(job: Object) -> bool:
+    """Whether a Job is over. One whose pod did not heed its signal when it was suspended is so when it goes on."""
+    return _condition(job, "Failed") is not None or _condition(job, "Complete") is not None
+
+
+def _current_pod(seen: Seen, job: Object | None) -> Kept | None:
+    """Return the newest pod; of a Job that was suspended and goes on, only one that was made since."""
+    pod = seen.pod
+    if pod is None or job is None or _condition(job, "Suspended", "False") is None:
+        return pod
+    return pod if created(pod.raw) >= str(job["status"].get("startTime", "")) else None
 
 
 def _living(job: Kept | None) -> Object | None:

@@ -103,7 +103,7 @@ JOB = {
                 {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                 {
                     "action": "FailJob",
-                    "onExitCodes": {"containerName": "task", "operator": "NotIn", "values": [0]},
+                    "onExitCodes": {"containerName": "task", "operator": "NotIn", "values": [0, 15, 143]},
                 },
             ]
         },

@@ -107,6 +107,23 @@ def test_one_that_is_suspended_while_it_runs():
     assert decide(observation) == Suspend()
 
 
+def test_one_that_goes_on_after_it_was_suspended_is_not_judged_by_its_old_pod():
+    objects, attempts = recorded("resumed"), Attempts()
+    suspended, released, resumed = objects["jobs"]
+    old, new = objects["pods"]
+    attempts.take("jobs", "MODIFIED", suspended)
+    attempts.take("pods", "MODIFIED", old)
+    attempts.take("pods", "DELETED", old)
+    (seen,) = attempts
+    assert observe(seen, NOW_SECONDS).cause is Cause.SUSPENDED
+    attempts.take("jobs", "MODIFIED", released)
+    assert observe(seen, NOW_SECONDS).cause is Cause.SUSPENDED, "nobody has begun it yet"
+    attempts.take("jobs", "MODIFIED", resumed)
+    assert observe(seen, NOW_SECONDS) == Observation(seen.attempt_id, Phase.ALIVE)
+    attempts.take("pods", "ADDED", new)
+    assert observe(seen, NOW_SECONDS) == Observation(seen.attempt_id, Phase.ALIVE)
+
+
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [

@@ -1,0 +1,84 @@
+"""200 tasks while everything around them dies: each has one end and one delivery id, and the limit is never passed."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import threading
+from collections import Counter
+
+import pytest
+
+from tests.e2e.audit import CLUSTER, created_jobs, events, most_unfinished
+from tests.e2e.release import ENDED, Release, until
+
+pytestmark = pytest.mark.serial
+
+TASKS = 200
+CONCURRENCY = 8
+API_SERVER_AWAY_SECONDS = 60
+BETWEEN_FAULTS_SECONDS = 12
+DELETE_A_POD_EVERY_SECONDS = 2.0
+LIMIT_SECONDS = 600
+
+
+def test_every_task_has_one_end_whatever_dies(release, receiver):
+    task_ids = [release.submit(*task(number), receiver.url, key=f"chaos-{number}") for number in range(TASKS)]
+    over = threading.Event()
+    deleting = threading.Thread(target=delete_pods, args=(release, over), daemon=True)
+    deleting.start()
+    try:
+        make_faults(release, over)
+        receiver.wait_for(TASKS, LIMIT_SECONDS)
+    finally:
+        over.set()
+        deleting.join()
+    outcomes = {task_id: receiver.of(task_id) for task_id in task_ids}
+    shown = {task["task_id"]: task["task_status"] for task in release.call("GET", "/api/tasks?limit=1000").json()}
+    assert shown == {task_id: outcome["status"] for task_id, outcome in outcomes.items()}
+    assert set(shown.values()) <= ENDED
+    until(lambda: not release.jobs(), 60, "no Job to be left")
+    changes = events(release.namespace)
+    print(
+        f"\n{Counter(shown.values())}, {len(created_jobs(changes))} Jobs, {most_unfinished(changes)} at a time at most"
+    )
+    assert len(created_jobs(changes)) >= TASKS
+    assert most_unfinished(changes) <= CONCURRENCY
+
+
+def task(number: int) -> tuple[str, dict[str, float]]:
+    return (
+        ("sleep", {"seconds": number % 4}),
+        ("fibonacci", {"n": 10_000 + number}),
+        ("sleep", {"seconds": 1}),
+        ("prime_numbers", {"limit": 1_000_000}),
+    )[number % 4]
+
+
+def make_faults(release: Release, over: threading.Event) -> None:
+    over.wait(BETWEEN_FAULTS_SECONDS)
+    subprocess.run([CLUSTER, "stop", "apiserver", "KILL"], check=True)
+    over.wait(API_SERVER_AWAY_SECONDS)
+    subprocess.run([CLUSTER, "start", "apiserver"], check=True)
+    over.wait(BETWEEN_FAULTS_SECONDS)
+    release.kubectl("delete", "pod", f"{release.prefix}-valkey-0", "--wait=false")
+    over.wait(BETWEEN_FAULTS_SECONDS)
+    release.kubectl("rollout", "restart", f"deployment/{release.prefix}")
+    release.kubectl("rollout", "status", f"deployment/{release.prefix}", "--timeout=120s")
+
+
+def delete_pods(release: Release, over: threading.Event) -> None:
+    """Delete a task's pod every now and then; while the API server is away nothing can be."""
+    chance = random.Random(7)
+    while not over.wait(DELETE_A_POD_EVERY_SECONDS):
+        try:
+            pods = [pod["metadata"]["name"] for pod in release.pods("task")]
+            if pods:
+                release.kubectl("delete", "pod", chance.choice(pods), "--wait=false", "--ignore-not-found")
+        except (AssertionError, ValueError):
+            continue
+
+
+@pytest.fixture(scope="module")
+def values():
+    return {"settings": {"concurrency": CONCURRENCY}}

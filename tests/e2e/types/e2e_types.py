@@ -1,0 +1,54 @@
+"""Task types for the tests on a cluster: each meets a fate of its own. Mounted into service and runners."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from runner.tasks import Progress, task_type
+from runner.tasks.inputs import TaskInput
+
+ALLOCATE = "held = bytearray(1 << 30); held[::4096] = b'x' * len(held[::4096])"
+
+
+class Nothing(TaskInput):
+    """No input."""
+
+
+@task_type("hog", example={})
+def hog(task_input: Nothing, progress: Progress) -> None:
+    """Take more memory than there is."""
+    exec(ALLOCATE)
+
+
+@task_type("hog_child", example={})
+def hog_child(task_input: Nothing, progress: Progress) -> None:
+    """Let a child take more memory than there is, pass over how it ends, and leave as if nothing had been."""
+    subprocess.run([sys.executable, "-c", ALLOCATE], check=False)
+    os._exit(0)
+
+
+@task_type("writer", example={})
+def writer(task_input: Nothing, progress: Progress) -> None:
+    """Write more than the pod may."""
+    with Path("/tmp/much").open("wb") as file:
+        file.writelines(os.urandom(1 << 20) for _ in range(100))
+    time.sleep(120)
+
+
+@task_type("crash", example={})
+def crash(task_input: Nothing, progress: Progress) -> None:
+    """End with nothing recorded."""
+    print("these are my last words", flush=True)
+    os._exit(7)
+
+
+def _nothing(task_input: Nothing, progress: Progress) -> None:
+    """Do nothing: what is special about this type is its pod."""
+
+
+for _name in ("no_image", "bad_name", "nowhere", "denied", "held", "with_sidecar", "limited"):
+    task_type(_name, example={})(_nothing)
