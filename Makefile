@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 
-.PHONY: help venv venv-dev demo run test proof lint format bench lock zip clean cluster cluster-down images kind-demo
+.PHONY: help venv venv-dev demo run test proof lint format bench lock zip clean cluster cluster-down images kind-demo e2e
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ cluster: ## a Kubernetes for tests, with our images: kind, or without Docker a n
 
 cluster-down: ## end it
 	@tests/cluster/cluster.sh down
+
+e2e: .venv/dev cluster ## the chart installed on the cluster as a user would, and everything around it killed: about ten minutes
+	@sh scripts/e2e.sh
 
 images: ## build localhost/taskpost-api, -runner and -valkey, by Docker or buildah
 	@tests/cluster/images.sh

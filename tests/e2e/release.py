@@ -38,14 +38,14 @@ def run(*command: str, timeout_seconds: float = 180, given: str | None = None, w
     return done.stdout
 
 
-def until(look: Callable[[], Any], seconds: float, what: str = "") -> Any:
-    """Look until what is seen is true, and return it."""
+def until(look: Callable[[], Any], seconds: float, what: str | Callable[[], str] = "") -> Any:
+    """Look until what is seen is true, and return it. `what` says what was waited for, or what was seen last."""
     end = time.monotonic() + seconds
     while True:
         seen = look()
         if seen:
             return seen
-        assert time.monotonic() < end, f"waited {seconds:g} s for {what or look}"
+        assert time.monotonic() < end, f"waited {seconds:g} s for {what() if callable(what) else what or look}"
         time.sleep(POLL_SECONDS)
 
 
@@ -137,17 +137,16 @@ class Release:
         return dict(answer.json())
 
     def when(self, task_id: str, seen: Callable[[Object], bool], seconds: float = 60) -> Object:
-        """Wait for a task to be as wanted, and return it."""
+        """Wait for a task to be as wanted, and return it. While Redis is away there is nothing to see."""
         last: Object = {}
 
         def look() -> bool:
-            last.update(self.task(task_id))
-            return seen(last)
+            answer = self.call("GET", f"/api/tasks/{task_id}")
+            assert answer.status_code in {200, 503}, answer.text
+            last.update(answer.json())
+            return answer.status_code == 200 and seen(last)
 
-        try:
-            until(look, seconds)
-        except AssertionError:
-            raise AssertionError(f"after {seconds:g} s: {json.dumps(last)}") from None
+        until(look, seconds, lambda: json.dumps(last))
         return last
 
     def ended(self, task_id: str, seconds: float = 60) -> Object:

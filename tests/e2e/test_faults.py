@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,28 +53,37 @@ def set_rules(release, rules):
 
 
 def test_a_quota_is_waited_for_and_no_attempt_is_counted(release):
-    used = len(release.get("pods")["items"])
-    release.kubectl("create", "quota", "tight", f"--hard=pods={used}")
-    task_id = release.submit("sleep", {"seconds": 0})
-    assert "exceeded quota" in release.waits_for(task_id, "quota")
-    release.when(task_id, lambda task: task["task_status"] == "queued" and task["attempt"] == 1, 30)
-    release.kubectl("delete", "quota", "tight")
+    quota = of_kind("ResourceQuota", {"hard": {"count/jobs.batch": "9", "limits.memory": "1Mi"}})
+    with made(release, quota):
+        until(
+            lambda: release.get("resourcequota", "tight").get("status", {}).get("used"), 30, "the quota to be in force"
+        )
+        task_id = release.submit("sleep", {"seconds": 0})
+        assert "exceeded quota" in release.waits_for(task_id, "quota")
+        release.when(task_id, lambda task: task["task_status"] == "queued" and task["attempt"] == 1, 30)
     done(release, task_id)
 
 
 def test_a_limit_range_that_refuses_the_pod_is_told(release):
-    limits = {"type": "Container", "max": {"memory": "256Mi"}, "min": {"memory": "100Mi"}}
-    limit_range = {
-        "apiVersion": "v1",
-        "kind": "LimitRange",
-        "metadata": {"name": "tight"},
-        "spec": {"limits": [limits]},
-    }
-    release.kubectl("create", "-f", "-", given=json.dumps(limit_range))
-    task_id = release.submit("sleep", {"seconds": 0})
-    assert "minimum memory usage" in release.waits_for(task_id, "pod_refused")
-    release.kubectl("delete", "limitrange", "tight")
+    limits = {"type": "Container", "max": {"memory": "1Gi"}, "min": {"memory": "100Mi"}}
+    with made(release, of_kind("LimitRange", {"limits": [limits]})):
+        task_id = release.submit("sleep", {"seconds": 0})
+        assert "minimum memory usage" in release.waits_for(task_id, "pod_refused")
     done(release, task_id)
+
+
+def of_kind(kind, spec):
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": "tight"}, "spec": spec}
+
+
+@contextmanager
+def made(release, manifest):
+    """An object that is there for the time of a test."""
+    release.kubectl("create", "-f", "-", given=json.dumps(manifest))
+    try:
+        yield
+    finally:
+        release.kubectl("delete", manifest["kind"], manifest["metadata"]["name"])
 
 
 def rolled_out(release):
@@ -82,17 +92,19 @@ def rolled_out(release):
 
 
 def test_what_ended_while_the_service_was_away_is_what_its_runner_said(release, receiver):
-    task_id = release.submit("sleep", {"seconds": 3}, receiver.url)
-    vanished = release.submit("sleep", {"seconds": 20}, receiver.url)
-    release.running(task_id)
+    ended = release.submit("sleep", {"seconds": 15}, receiver.url)
+    vanished = release.submit("sleep", {"seconds": 30}, receiver.url)
+    release.running(ended)
     release.running(vanished)
     release.kubectl("scale", "deployment", release.prefix, "--replicas=0")
-    assert receiver.of(task_id)["status"] == "done"
-    until(lambda: not release.pods("service"), 90, "the service to be gone")
-    release.kubectl("delete", "job", f"tp-{task_id}-1", f"tp-{vanished}-1")
-    release.kubectl("scale", "deployment", release.prefix, "--replicas=2")
-    rolled_out(release)
-    done(release, task_id)
+    try:
+        until(lambda: not release.pods("service"), 14, "the service to be gone")
+        assert receiver.of(ended)["status"] == "done"
+        release.kubectl("delete", "job", f"tp-{ended}-1", f"tp-{vanished}-1")
+    finally:
+        release.kubectl("scale", "deployment", release.prefix, "--replicas=2")
+        rolled_out(release)
+    assert done(release, ended)["attempt"] == 1
     assert done(release, vanished)["attempt"] == 2
 
 
@@ -168,15 +180,20 @@ def test_a_roll_out_under_load_loses_and_doubles_nothing(release, receiver):
 
 def test_without_redis_the_service_is_not_ready_and_is_not_restarted(release):
     before = {pod["metadata"]["name"] for pod in release.pods("service")}
-    release.kubectl("scale", "statefulset", f"{release.prefix}-valkey", "--replicas=0")
+    scale_valkey(release, 0)
     until(lambda: not any(map(is_ready, release.pods("service"))), 40, "no replica to be ready")
-    release.kubectl("scale", "statefulset", f"{release.prefix}-valkey", "--replicas=1")
+    scale_valkey(release, 1)
     until(lambda: all(map(is_ready, release.pods("service"))), 60, "all replicas to be ready")
     after = release.pods("service")
     assert {pod["metadata"]["name"] for pod in after} == before
     assert (
         sum(pod["status"]["containerStatuses"][0]["restartCount"] for pod in after) <= 1
     )  # the leader that was killed
+
+
+def scale_valkey(release, replicas):
+    release.kubectl("scale", "statefulset", f"{release.prefix}-valkey", f"--replicas={replicas}")
+    until(lambda: len(release.pods("valkey")) == replicas, 60, f"{replicas} pods of Valkey")
 
 
 def is_ready(pod):
@@ -197,10 +214,10 @@ def test_when_redis_is_killed_all_tasks_end(release, receiver):
 def test_when_redis_forgets_everything_the_jobs_are_removed_and_new_tasks_run(release):
     task_id = release.submit("sleep", {"seconds": 100})
     release.running(task_id)
-    valkey(
-        release, "EVAL", "for _, k in ipairs(redis.call('KEYS', KEYS[1]..'*')) do redis.call('DEL', k) end", "1", "{"
-    )
-    until(lambda: release.call("GET", f"/api/tasks/{task_id}").status_code == 404, 10)
+    scale_valkey(release, 0)
+    release.kubectl("delete", "pvc", f"data-{release.prefix}-valkey-0")
+    scale_valkey(release, 1)
+    until(lambda: release.call("GET", f"/api/tasks/{task_id}").status_code == 404, 30)
     until(lambda: not release.job_and_pods_of(task_id), 60, "its Job to be removed")
     done(release, release.submit("sleep", {"seconds": 0}))
 

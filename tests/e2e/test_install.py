@@ -46,7 +46,7 @@ def uninstalled_and_installed_again(release):
 
 
 def test_helm_test_is_green(release):
-    told = run("helm", "test", release.name, "--namespace", release.namespace, "--logs")
+    told = run("helm", "test", release.name, "--namespace", release.namespace)
     assert "Phase:          Succeeded" in told
 
 

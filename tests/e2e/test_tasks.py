@@ -171,17 +171,17 @@ def test_every_type_is_done_and_its_signed_callback_came(release, submitted, rec
     [
         ("hog", "out_of_memory", "OOMKilled"),
         ("hog_child", "out_of_memory", "OOMKilled"),
-        ("writer", "out_of_storage", "ephemeral"),
         ("crash", "crashed", "exit code 7 and recorded no outcome. Its last output: these are my last words"),
         ("bad_name", "cannot_start", "InvalidImageName"),
         ("too_long", "timed_out", "longer than its 2 seconds"),
         ("no_image", "cannot_start", "ImagePull"),
         ("nowhere", "cannot_start", "Unschedulable"),
+        ("writer", "out_of_storage", "ephemeral"),  # the kubelet looks once a minute
     ],
 )
 def test_how_a_task_failed_is_told_and_nothing_is_left_of_it(release, submitted, receiver, word, code, words):
     task_id = submitted[word]
-    seen = release.ended(task_id, 90)
+    seen = release.ended(task_id, 180)
     assert (seen["task_status"], seen["error"]["code"]) == ("failed", code)
     assert words in seen["error"]["message"]
     assert receiver.of(task_id)["error"] == seen["error"]
