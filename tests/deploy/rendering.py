@@ -19,6 +19,13 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm"
 NAMESPACE = "taskpost"
 EXISTING = ("--set", "redis.existingSecret=taskpost-redis,runner.existingSecret=taskpost-runner")
+EVERYTHING = (
+    *EXISTING,
+    "--set",
+    "autoscaling.enabled=true,ingress.enabled=true,serviceMonitor.enabled=true,prometheusRule.enabled=true",
+    "--api-versions",
+    "monitoring.coreos.com/v1",
+)
 
 Manifest = dict[str, Any]
 

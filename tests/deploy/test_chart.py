@@ -16,7 +16,7 @@ from api.settings import ENV_PREFIX, Settings
 from runner.contract import key_prefix
 from tests.deploy.rendering import (
     CHART,
-    EXISTING,
+    EVERYTHING,
     NAMESPACE,
     Manifest,
     containers,
@@ -37,13 +37,6 @@ if TYPE_CHECKING:
 TEMPLATES = sorted(CHART.glob("templates/**/*.*"))
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
-EVERYTHING = (
-    *EXISTING,
-    "--set",
-    "autoscaling.enabled=true,ingress.enabled=true,serviceMonitor.enabled=true,prometheusRule.enabled=true",
-    "--api-versions",
-    "monitoring.coreos.com/v1",
-)
 SECRETIVE = {"redis_url", "signing_keys"}
 
 

@@ -6,13 +6,16 @@ import random
 import subprocess
 import threading
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from tests.e2e.audit import CLUSTER, created_jobs, events, most_unfinished
-from tests.e2e.receiver import Receiver
 from tests.e2e.release import ENDED, Release, until
+
+if TYPE_CHECKING:
+    from tests.e2e.receiver import Receiver
 
 pytestmark = pytest.mark.serial
 
@@ -65,7 +68,7 @@ def make_faults(release: Release, receiver: Receiver, over: threading.Event) -> 
     over.wait(BETWEEN_FAULTS_SECONDS)
     subprocess.run([CLUSTER, "stop", "apiserver", "KILL"], check=True)
     late = range(TASKS - SUBMITTED_WHILE_AWAY, TASKS)
-    # A port-forward goes through the API server. What is in the cluster reaches the service itself, and on our own node so do we.
+    # A port-forward goes through the API server. What is in the cluster needs none, and on our own node nor do we.
     accepted = [submit_at(f"http://{address}", *task(number), receiver.url) for number in late]
     over.wait(API_SERVER_AWAY_SECONDS)
     subprocess.run([CLUSTER, "start", "apiserver"], check=True)
