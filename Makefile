@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 
-.PHONY: help venv venv-dev demo run test proof lint format bench lock zip clean cluster cluster-down images kind-demo e2e
+.PHONY: help venv venv-dev demo run test proof lint format bench lock zip clean cluster cluster-down images kind-demo e2e bench-cluster
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -52,6 +52,9 @@ cluster-down: ## end it
 
 e2e: .venv/dev cluster ## the chart installed on the cluster as a user would, and everything around it killed: about ten minutes
 	@sh scripts/e2e.sh
+
+bench-cluster: .venv/dev cluster ## the budgets that need a cluster, and 2,000 tasks on nodes that only pretend
+	@tests/cluster/cluster.sh exec $(BIN)/python -m tests.benchmarks.cluster
 
 images: ## build localhost/taskpost-api, -runner and -valkey, by Docker or buildah
 	@tests/cluster/images.sh

@@ -16,18 +16,23 @@ JOB_PREFIX = "tp-"
 Event = dict[str, Any]
 
 
-def events(namespace: str) -> list[Event]:
-    """What was done in a namespace, in order; calls that were refused and those that only read are left out."""
+def events(namespace: str, *, reads: bool = False) -> list[Event]:
+    """What was done in a namespace, in order, but for what was refused; what only read is told if it is asked for."""
     done = subprocess.run([CLUSTER, "audit"], capture_output=True, text=True, check=True)
     found = [json.loads(line) for line in done.stdout.splitlines() if f'"namespace":"{namespace}"' in line]
     changes = [
         event
         for event in found
         if event["stage"] == "ResponseComplete"
-        and event["verb"] in {"create", "update", "patch", "delete"}
+        and (reads or event["verb"] in {"create", "update", "patch", "delete"})
         and event["responseStatus"]["code"] < 300
     ]
-    return sorted(changes, key=lambda event: event["stageTimestamp"])
+    return sorted(changes, key=when)
+
+
+def when(event: Event) -> str:
+    """When a call came in. Watchers may hear of a change before its call has been answered."""
+    return str(event["requestReceivedTimestamp"])
 
 
 def created_jobs(changes: Iterable[Event]) -> list[str]:
@@ -44,7 +49,7 @@ def most_unfinished(changes: Iterable[Event], among: Iterable[str] | None = None
     begins: dict[str, str] = {}
     pods: set[str] = set()
     for event in changes:
-        resource, at = event["objectRef"]["resource"], event["stageTimestamp"]
+        resource, at = event["objectRef"]["resource"], when(event)
         job = _name(event) if resource == "jobs" else _name(event).rpartition("-")[0]
         if _is(event, "create", "jobs") and job.startswith(JOB_PREFIX):
             begins[job] = at

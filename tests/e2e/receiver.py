@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+import time
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +23,8 @@ class Receiver:
         self.keys: list[str] = []
         self.received: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
         """For each task the delivery id and the body of every try that was taken."""
+        self.at: dict[str, float] = {}
+        """When each task's first callback came, in Unix time."""
         self.faults: list[str] = []
         self._refuse = refuse
         self._changed = threading.Condition()
@@ -57,6 +60,7 @@ class Receiver:
                 return 500
             try:
                 outcome = _verified(self.keys, headers, body)
+                self.at.setdefault(outcome["task_id"], time.time())
                 self.received[outcome["task_id"]].append((headers["webhook-id"], body))
             except Exception as fault:  # noqa: BLE001 - told by `of`
                 self.faults.append(f"{fault!r}: {headers} {body!r}")

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 import yaml
@@ -100,6 +101,12 @@ class Release:
 
     def signing_key(self) -> str:
         return self.secret(f"{self.prefix}-runner", "signing-keys").split()[0]
+
+    def valkey(self, *command: str) -> str:
+        """Run a command in the bundled Valkey, as the service's user."""
+        url = urlsplit(self.secret(f"{self.prefix}-redis", "redis-url"))
+        login = ("env", f"REDISCLI_AUTH={url.password}", "valkey-cli", "--user", str(url.username))
+        return self.kubectl("exec", f"{self.prefix}-valkey-0", "--", *login, *command).strip()
 
     # The public API.
 

@@ -8,7 +8,6 @@ import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -135,14 +134,7 @@ def test_a_leader_that_slept_does_no_harm(release, receiver):
 
 def leading_owner(release):
     """The name in the leader's lease; empty if nobody has it."""
-    return valkey(release, "GET", f"{{taskpost:{release.prefix}}}:leader")
-
-
-def valkey(release, *command):
-    """Run a command in Valkey as the service's user."""
-    url = urlsplit(release.secret(f"{release.prefix}-redis", "redis-url"))
-    login = ("env", f"REDISCLI_AUTH={url.password}", "valkey-cli", "--user", str(url.username))
-    return release.kubectl("exec", f"{release.prefix}-valkey-0", "--", *login, *command).strip()
+    return release.valkey("GET", f"{{taskpost:{release.prefix}}}:leader")
 
 
 def leading_pod(release):

@@ -1,0 +1,14 @@
+"""`make bench-cluster`: the budgets of the design's section 12 that need a cluster, each beside its floor.
+
+It runs where the cluster can be reached (`tests/cluster/cluster.sh exec`). `NAME...` runs some subjects only.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tests.benchmarks.cluster import node, scale
+from tests.benchmarks.report import report
+
+if __name__ == "__main__":
+    sys.exit(report({"node": node.rows, "scale": scale.rows}, sys.argv[1:]))

@@ -1,0 +1,101 @@
+"""A release for a benchmark, and what its pods use, as the kernel of the node has it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psutil
+
+from api.executors.kubernetes.client import Access, Cluster
+from tests.e2e.release import ENDED, Release, run, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AT_A_TIME = 20
+
+
+@dataclass
+class Place:
+    """A release and a way to its API that no port-forward slows down."""
+
+    release: Release
+    url: str
+
+    async def submit(
+        self, number: int, task_type: str, task_input: dict[str, Any], result_url: str | None
+    ) -> list[str]:
+        """Submit many tasks, some at a time; return their ids."""
+        body = {"task_type": task_type, "task_input": task_input, "result_url": result_url}
+        room = asyncio.Semaphore(AT_A_TIME)
+
+        async def one(client: httpx.AsyncClient) -> str:
+            async with room:
+                answer = await client.post(f"{self.url}/api/tasks", json=body)
+            assert answer.status_code == 202, answer.text
+            return str(answer.json()["task"]["task_id"])
+
+        async with httpx.AsyncClient(timeout=30) as client:
+            return list(await asyncio.gather(*(one(client) for _ in range(number))))
+
+    def tasks(self, query: str = "limit=1000") -> list[dict[str, Any]]:
+        return list(httpx.get(f"{self.url}/api/tasks?{query}", timeout=30).json())
+
+    def count(self, status: str) -> int:
+        answer = httpx.get(f"{self.url}/api/tasks?limit=1&status={status}", timeout=30)
+        return int(answer.headers["x-total-count"])
+
+    def wait_until_ended(self, number: int, seconds: float) -> None:
+        until(lambda: sum(self.count(status) for status in ENDED) >= number, seconds, f"{number} tasks to end")
+
+    def cluster(self) -> Cluster:
+        """The API server, as the administrator of the cluster."""
+        return Cluster(Access(self.release.namespace, Path(os.environ["KUBECONFIG"])))
+
+    def processes(self, component: str) -> list[psutil.Process]:
+        """The processes of a component's containers."""
+        containers = [
+            status["containerID"].rpartition("/")[2]
+            for pod in self.release.pods(component)
+            for status in pod["status"]["containerStatuses"]
+        ]
+        return [found for found in psutil.process_iter() if _group(found.pid).intersection(containers)]
+
+
+@contextmanager
+def place(**values: Any) -> Iterator[Place]:
+    """A release in a namespace of its own, gone afterwards."""
+    namespace = f"bench-{uuid.uuid4().hex[:6]}"
+    run("kubectl", "create", "namespace", namespace)
+    release = Release(namespace, values)
+    try:
+        release.install()
+        address = release.get("service", release.prefix)["spec"]["clusterIP"]
+        yield Place(release, f"http://{address}")
+        release.uninstall()
+    finally:
+        run("kubectl", "delete", "namespace", namespace, "--wait=false")
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def resident_bytes(processes: list[psutil.Process]) -> int:
+    return max((process.memory_info().rss for process in processes), default=0)
+
+
+def _group(pid: int) -> set[str]:
+    """The parts of the names of a process's control groups: a container's has its id."""
+    try:
+        text = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return set()
+    return set(text.replace("-", "/").replace(".", "/").replace("\n", "/").split("/"))
