@@ -29,6 +29,8 @@ POLL_SECONDS: Final = 5.0
 """A safety net: an announcement can be missed."""
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
+AT_A_TIME: Final = 8
+"""How many attempts are started side by side: a cluster takes its time to answer."""
 REST_SECONDS: Final = 5.0
 """How long a type rests for which there was no room, while others go on."""
 START_PATIENCE_SECONDS: Final = 15.0
@@ -71,30 +73,47 @@ class Dispatcher:
     async def dispatch(self, wake: asyncio.Event) -> None:
         """Start what can be started, then wait to be woken, for ever."""
         while True:
-            while not self._pause_seconds and await self._start_next():
+            while not self._pause_seconds and await self._start_some(AT_A_TIME):
                 pass
             if self._pause_seconds:
                 await asyncio.sleep(self._pause_seconds)
-                await self._start_next()
+                await self._start_some(1)
             else:
                 await wait_at_most(wake, POLL_SECONDS)
 
-    async def _start_next(self) -> bool:
+    async def _start_some(self, number: int) -> bool:
+        """Start up to a number of attempts side by side; False if there is nothing more, or a pause is due."""
+        claims: list[Claim] = []
+        while len(claims) < number and (claim := await self._claim()) is not None:
+            claims.append(claim)
+        results = await asyncio.gather(*map(self._start_claimed, claims), return_exceptions=True)
+        for fault in results:
+            if isinstance(fault, BaseException):
+                raise fault
+        if all(results):
+            self._pause_seconds = 0.0
+            return len(claims) == number
+        self._pause_seconds = min(max(2 * self._pause_seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        return False
+
+    async def _claim(self) -> Claim | None:
         async with self.claiming:
             if self._closed:
-                return False
+                return None
             limits = self.starts.limits(self._type_limits, asyncio.get_running_loop().time())
             claim = await self._queue.claim(self._concurrency, limits)
-            if claim is None:
-                self._pause_seconds = 0.0
-                return False
-            self.starting.add(claim.attempt_id)
+            if claim is not None:
+                self.starting.add(claim.attempt_id)
+            return claim
+
+    async def _start_claimed(self, claim: Claim) -> bool:
         try:
             return await self._start(claim)
         finally:
             self.starting.discard(claim.attempt_id)
 
     async def _start(self, claim: Claim) -> bool:
+        """Start an attempt; False if that was not possible for a reason that others will meet too."""
         names = {"task_id": claim.attempt_id.task_id, "attempt": claim.attempt_id.attempt, "task_type": claim.task_type}
         try:
             await self._start_patiently(self._spec(claim))
@@ -108,11 +127,8 @@ class Dispatcher:
             await self._queue.requeue(claim.attempt_id, reason, counts_as_loss=False)
             if fault.code == Obstacle.QUOTA:
                 self.rest(claim.task_type)
-                return True
-            self._pause_seconds = min(max(2 * self._pause_seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
-            return False
+            return fault.code == Obstacle.QUOTA
         logger.info("attempt_started", extra=names)
-        self._pause_seconds = 0.0
         return True
 
     async def _start_patiently(self, spec: AttemptSpec) -> None:

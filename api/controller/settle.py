@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
 from api.controller.supervise import wait_at_most
@@ -12,6 +12,7 @@ from api.core.observation import Observation, Phase, StopReason
 from api.core.settle import Fail, Release, Requeue, Stop, Suspend, Wait, cannot_start, settle
 from api.executors.base import ExecutorUnavailable
 from api.queue.conclude import conclude
+from api.queue.errors import NotLeading, QueueUnavailable
 from api.queue.shapes import Slot
 from runner.contract import State
 
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_SECONDS: Final = 5.0
 SHORTEST_WAIT_SECONDS: Final = 0.02
+REFRESH_SECONDS: Final = 10.0
+"""How often the executor asks for all attempts anew: in between it hears of what changes."""
+AT_A_TIME: Final = 8
+"""How many ends that are watched are settled side by side."""
 STARTING_WAIT_SECONDS: Final = 2.0
 """How often a look is taken at what has not begun: people want to know why, within five seconds."""
 
@@ -40,21 +45,29 @@ class Settler:
         self._executor = executor
         self._dispatcher = dispatcher
         self._limits = limits
+        self._refresh_at = 0.0
         self.settled = asyncio.Event()
         """Set each time an attempt is settled and forgotten."""
 
     async def watch(self) -> None:
-        """Settle attempts as they end, for ever."""
-        async for observation in self._executor.watch():
+        """Settle attempts as they end, some side by side, for ever."""
+        room = asyncio.Semaphore(AT_A_TIME)
+        async with aclosing(self._executor.watch()) as ended, asyncio.TaskGroup() as settling:
+            async for observation in ended:
+                await room.acquire()
+                settling.create_task(self._settle_ended(observation)).add_done_callback(lambda _: room.release())
+
+    async def _settle_ended(self, observation: Observation) -> None:
+        with suppress(ExecutorUnavailable, QueueUnavailable, NotLeading):  # the next sweep does it, whoever leads then
             look = await self._queue.look(observation.attempt_id.task_id)
-            with suppress(ExecutorUnavailable):  # the next sweep does it
-                if look.task is None:
-                    await self._executor.forget(observation.attempt_id)
-                else:
-                    await self._settle(Slot(observation.attempt_id, look.task.task_type), observation, look)
+            if look.task is None:
+                await self._executor.forget(observation.attempt_id)
+            else:
+                await self._settle(Slot(observation.attempt_id, look.task.task_type), observation, look)
 
     async def sweep(self, wake: asyncio.Event) -> None:
         """Settle every attempt: at once, when woken, when a deadline passes, and every few seconds, for ever."""
+        self._refresh_at = 0.0  # another may have led until now
         while True:
             try:
                 wait_seconds = await self.settle_all()
@@ -67,8 +80,8 @@ class Settler:
         """Settle every attempt that holds a slot, end those that hold none; return the seconds until this is due."""
         async with self._dispatcher.claiming:
             slots = await self._queue.slots()
-            observations = {seen.attempt_id: seen for seen in await self._executor.list()}
             starting = set(self._dispatcher.starting)
+            observations = await self._observe({slot.attempt_id for slot in slots} - starting)
         wait_seconds = LONGEST_WAIT_SECONDS
         for slot in slots:
             observation = observations.pop(slot.attempt_id, None)
@@ -80,6 +93,16 @@ class Settler:
             if observation.attempt_id not in starting:
                 await self._end_without_slot(observation)
         return wait_seconds
+
+    async def _observe(self, wanted: set[AttemptId]) -> dict[AttemptId, Observation]:
+        """Return what is seen of all attempts; of what is wanted and not seen only after asking for it."""
+        now_seconds = asyncio.get_running_loop().time()
+        observations = {seen.attempt_id: seen for seen in await self._executor.list()}
+        if now_seconds >= self._refresh_at or not wanted <= observations.keys():
+            await self._executor.refresh()
+            self._refresh_at = now_seconds + REFRESH_SECONDS
+            observations = {seen.attempt_id: seen for seen in await self._executor.list()}
+        return observations
 
     async def _settle(self, slot: Slot, observation: Observation, look: Look) -> float:
         task, now_ms = look.task, look.now_ms

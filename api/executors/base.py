@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from runner.contract import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from api.core.observation import AttemptId, Observation, StopReason
 
@@ -69,7 +69,7 @@ class Executor(Protocol):
     """Why no attempt at all can be started now, if so."""
 
     async def open(self) -> None:
-        """Find the attempts that an earlier service started and left; from now on `list` and `watch` tell of them."""
+        """Find the attempts that an earlier service started and left; `refresh`, `list` and `watch` tell of them."""
         ...
 
     async def start(self, spec: AttemptSpec) -> None:
@@ -91,16 +91,20 @@ class Executor(Protocol):
         """Drop what is kept of an attempt that is over and settled. An unknown attempt is no error."""
         ...
 
-    async def list(self) -> Sequence[Observation]:
-        """Return an observation of each attempt that was started and not yet forgotten.
+    async def refresh(self) -> None:
+        """Ask the place that attempts run in for all of them: what `list` tells is true as of now.
 
         Raises:
             ExecutorUnavailable: if that cannot be known now; `stop` and `forget` raise it too.
         """
         ...
 
-    def watch(self) -> AsyncIterator[Observation]:
-        """Yield an observation when an attempt is over. May miss some: `list` is what is true."""
+    async def list(self) -> Sequence[Observation]:
+        """Return an observation of each attempt that was started, or seen by `refresh`, and is not yet forgotten."""
+        ...
+
+    def watch(self) -> AsyncGenerator[Observation, None]:
+        """Yield an observation when an attempt is over. May miss some: `refresh` and `list` do not."""
         ...
 
     async def close(self) -> None:

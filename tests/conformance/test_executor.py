@@ -12,6 +12,8 @@ import pytest
 from api.core.observation import AttemptId, Observation, Phase, StopReason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from api.executors.base import AttemptSpec, Executor
 
 UNKNOWN = AttemptId("unknown", 1)
@@ -37,8 +39,13 @@ async def over(place: Place, attempt_id: AttemptId) -> Observation:
     return observation
 
 
+async def listed(place: Place) -> Sequence[Observation]:
+    await place.executor.refresh()
+    return await place.executor.list()
+
+
 async def seen(place: Place, attempt_id: AttemptId) -> Observation | None:
-    observations = {observation.attempt_id: observation for observation in await place.executor.list()}
+    observations = {observation.attempt_id: observation for observation in await listed(place)}
     return observations.get(attempt_id)
 
 
@@ -66,7 +73,7 @@ async def test_death_by_signal_is_seen(place: Place) -> None:
 
 async def test_a_running_attempt_is_alive(place: Place) -> None:
     spec = await started(place, "task", "pause")
-    assert await place.executor.list() == (Observation(spec.attempt_id, Phase.ALIVE),)
+    assert await listed(place) == (Observation(spec.attempt_id, Phase.ALIVE),)
     await place.executor.stop(spec.attempt_id, StopReason.SHUTDOWN)
     await over(place, spec.attempt_id)
 
@@ -88,7 +95,7 @@ async def test_each_attempt_is_told_of_by_itself(place: Place) -> None:
 async def test_started_twice_it_runs_once(place: Place) -> None:
     spec = await started(place, "task", "pause")
     await place.executor.start(spec)
-    assert len(await place.executor.list()) == 1
+    assert len(await listed(place)) == 1
     await place.executor.stop(spec.attempt_id, StopReason.CANCELLED)
     await over(place, spec.attempt_id)
     await place.executor.start(spec)
@@ -139,16 +146,16 @@ async def test_stop_after_the_end_changes_nothing(place: Place) -> None:
 async def test_an_unknown_attempt_is_no_error(place: Place) -> None:
     await place.executor.stop(UNKNOWN, StopReason.CANCELLED)
     await place.executor.forget(UNKNOWN)
-    assert not await place.executor.list()
+    assert not await listed(place)
 
 
 async def test_what_is_forgotten_stays_forgotten(place: Place) -> None:
     spec = await started(place, "task", "exit 0")
     await over(place, spec.attempt_id)
     await place.executor.forget(spec.attempt_id)
-    assert not await place.executor.list()
+    assert not await listed(place)
     await place.reopen()
-    assert not await place.executor.list()
+    assert not await listed(place)
 
 
 async def test_the_end_of_its_output_is_kept(place: Place) -> None:
@@ -165,7 +172,7 @@ async def test_it_is_given_its_environment(place: Place) -> None:
 async def test_what_runs_when_the_service_ends_is_found_by_the_next(place: Place) -> None:
     spec = await started(place, "task", "parent")
     await place.reopen()
-    assert await place.executor.list() == (Observation(spec.attempt_id, Phase.ALIVE),)
+    assert await listed(place) == (Observation(spec.attempt_id, Phase.ALIVE),)
     await place.executor.start(spec)
     await place.executor.stop(spec.attempt_id, StopReason.SHUTDOWN)
     observation = await over(place, spec.attempt_id)
@@ -179,7 +186,7 @@ async def test_what_ends_while_there_is_no_service_is_found_by_the_next(place: P
     await place.reopen()
     assert (await over(place, spec.attempt_id)).phase is not Phase.ALIVE
     await place.executor.forget(spec.attempt_id)
-    assert not await place.executor.list()
+    assert not await listed(place)
 
 
 async def test_watch_ends_when_it_is_closed(place: Place) -> None:

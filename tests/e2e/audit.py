@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 CLUSTER = Path(__file__).parents[1] / "cluster" / "cluster.sh"
 JOB_PREFIX = "tp-"
+CHANGES = {"create", "update", "patch", "delete"}
 
 Event = dict[str, Any]
 
 
 def events(namespace: str, *, reads: bool = False) -> list[Event]:
-    """What was done in a namespace, in order, but for what was refused; what only read is told if it is asked for."""
+    """What was done in a namespace, in order. With `reads` every call, also those that only read or were refused."""
     done = subprocess.run([CLUSTER, "audit"], capture_output=True, text=True, check=True)
     found = [json.loads(line) for line in done.stdout.splitlines() if f'"namespace":"{namespace}"' in line]
     changes = [
         event
         for event in found
         if event["stage"] == "ResponseComplete"
-        and (reads or event["verb"] in {"create", "update", "patch", "delete"})
-        and event["responseStatus"]["code"] < 300
+        and (reads or (event["verb"] in CHANGES and event["responseStatus"]["code"] < 300))
     ]
     return sorted(changes, key=when)
 

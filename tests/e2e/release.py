@@ -39,7 +39,9 @@ def run(*command: str, timeout_seconds: float = 180, given: str | None = None, w
     return done.stdout
 
 
-def until(look: Callable[[], Any], seconds: float, what: str | Callable[[], str] = "") -> Any:
+def until(
+    look: Callable[[], Any], seconds: float, what: str | Callable[[], str] = "", *, poll_seconds: float = POLL_SECONDS
+) -> Any:
     """Look until what is seen is true, and return it. `what` says what was waited for, or what was seen last."""
     end = time.monotonic() + seconds
     while True:
@@ -47,7 +49,7 @@ def until(look: Callable[[], Any], seconds: float, what: str | Callable[[], str]
         if seen:
             return seen
         assert time.monotonic() < end, f"waited {seconds:g} s for {what() if callable(what) else what or look}"
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll_seconds)
 
 
 @dataclass

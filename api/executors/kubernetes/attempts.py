@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from api.executors.kubernetes.seen import Object
 
-VANISHED_SECONDS: Final = 900.0
-"""How long something is known of an attempt of which nothing is left and for which nobody asks."""
+VANISHED_SECONDS: Final = 60.0
+"""How long something is known of an attempt of which nothing is left: for whoever begins to lead then."""
 JOB_PREFIX: Final = "tp-"
 
 
@@ -62,7 +62,7 @@ class Attempts:
         attempt_id = attempt_of(raw)
         if attempt_id is None or attempt_id in self._forgotten:
             return None
-        raw["metadata"].pop("managedFields", None)
+        raw = _trimmed(raw)
         deleted = change == "DELETED"
         seen = self._seen.get(attempt_id)
         if seen is None:
@@ -105,6 +105,13 @@ class Attempts:
                 self._vanished.pop(seen.attempt_id, None)
             elif now_seconds - self._vanished.setdefault(seen.attempt_id, now_seconds) > VANISHED_SECONDS:
                 del self._seen[seen.attempt_id], self._vanished[seen.attempt_id]
+
+
+def _trimmed(raw: Object) -> Object:
+    """Return an object without what nobody here looks at: most of its size, and there may be thousands."""
+    metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
+    spec = {name: value for name, value in raw.get("spec", {}).items() if name == "suspend"}
+    return raw | {"metadata": metadata, "spec": spec}
 
 
 def _kept(seen: Seen, kind: str) -> list[Kept]:

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from api.core.observation import Observation, Phase
+from api.core.observation import Cause, Observation, Phase
 from api.executors.base import AttemptSpec, Executor, ExecutorUnavailable, StartError
 from api.executors.kubernetes.attempts import Attempts
 from api.executors.kubernetes.client import ApiError, Cluster
@@ -23,11 +23,11 @@ from api.executors.kubernetes.job import (
     selector,
     token_hash,
 )
-from api.executors.kubernetes.observe import job_end, observe
+from api.executors.kubernetes.observe import observe
 from api.executors.kubernetes.seen import attempt_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from api.core.observation import AttemptId, StopReason
     from api.executors.kubernetes.job import JobSettings
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_LIST_SECONDS: Final = 0.5
 TROUBLE_SECONDS: Final = 60.0
 """How long a refusal speaks for all starts: somebody must be let in to find out that it is over."""
 GONE_STATUSES: Final = frozenset({NOT_FOUND, CONFLICT})
@@ -66,7 +65,6 @@ class KubernetesExecutor(Executor):
         self._unread: dict[AttemptId, None] = {}
         self._news = asyncio.Event()
         self._closed = False
-        self._listed_at = float("-inf")
         self._trouble: tuple[float, str] | None = None
 
     @property
@@ -77,15 +75,13 @@ class KubernetesExecutor(Executor):
         return self._trouble[1]
 
     async def open(self) -> None:
-        """Begin to follow what happens in the cluster. It need not answer yet."""
+        """Find out how the cluster is reached. It need not answer yet."""
         await self._cluster.open()
-        self._follower.begin()
 
     async def close(self) -> None:
-        """Stop following."""
+        """End `watch`, and close the connections."""
         self._closed = True
         self._news.set()
-        await self._follower.end()
         await self._cluster.close()
 
     async def start(self, spec: AttemptSpec) -> None:
@@ -118,39 +114,50 @@ class KubernetesExecutor(Executor):
     async def forget(self, attempt_id: AttemptId) -> None:
         """Delete what is left of an attempt that is over."""
         seen = self._attempts.get(attempt_id)
-        if seen is None or _look(seen).phase is Phase.ALIVE:
+        if seen is None or seen.forgetting or _look(seen).phase is Phase.ALIVE:
             return
-        await self._delete(seen)
+        seen.forgetting = True  # its end is seen more than once, and one delete is enough
+        try:
+            await self._delete(seen)
+        finally:
+            seen.forgetting = False
         self._attempts.forget(attempt_id)
         self._unread.pop(attempt_id, None)
 
-    async def list(self) -> Sequence[Observation]:
-        """Ask for all Jobs and pods, and return an observation of each attempt that is not forgotten."""
-        if time.monotonic() - self._listed_at > SHORTEST_LIST_SECONDS:
-            forgotten = self._attempts.forgotten()
-            try:
-                # Jobs first: then the pod of every Job that is over is in the list of pods, if it still exists.
-                for kind in ("jobs", "pods"):
-                    listed = await self._cluster.list(kind, labelSelector=self._selector)
-                    await self._changed(self._attempts.take_list(kind, listed, forgotten))
-            except ApiError as error:
-                raise ExecutorUnavailable(error.message) from None
-            self._listed_at = time.monotonic()
-            self._attempts.drop_vanished(self._listed_at)
-        return tuple(_look(seen) for seen in self._attempts)
+    async def refresh(self) -> None:
+        """Ask for all Jobs and pods."""
+        forgotten = self._attempts.forgotten()
+        try:
+            # Jobs first: then the pod of every Job that is over is in the list of pods, if it still exists.
+            for kind in ("jobs", "pods"):
+                listed = await self._cluster.list(kind, labelSelector=self._selector)
+                await self._changed(self._attempts.take_list(kind, listed, forgotten))
+        except ApiError as error:
+            raise ExecutorUnavailable(error.message) from None
 
-    async def watch(self) -> AsyncIterator[Observation]:
-        """Yield an observation of each attempt that is over, until this is closed. For one reader."""
-        while not self._closed:
-            while self._unread:
-                attempt_id = next(iter(self._unread))
-                del self._unread[attempt_id]
-                seen = self._attempts.get(attempt_id)
-                if seen is not None:
-                    yield _look(seen)
-            self._news.clear()
-            if not self._closed:
-                await self._news.wait()
+    async def list(self) -> Sequence[Observation]:
+        """Return an observation of each attempt that is not forgotten: what was asked for, and all changes since."""
+        return tuple([await self._observe(seen) for seen in self._attempts])
+
+    async def watch(self) -> AsyncGenerator[Observation, None]:
+        """Follow what happens in the cluster, and yield an observation of each attempt that is over. For one reader.
+
+        Who does not read it, a service that does not lead, costs the API server nothing.
+        """
+        self._follower.begin()
+        try:
+            while not self._closed:
+                while self._unread:
+                    attempt_id = next(iter(self._unread))
+                    del self._unread[attempt_id]
+                    seen = self._attempts.get(attempt_id)
+                    if seen is not None:
+                        yield await self._observe(seen)
+                self._news.clear()
+                if not self._closed:
+                    await self._news.wait()
+        finally:
+            await self._follower.end()
 
     async def _with_owner(self) -> JobSettings:
         if self._owner_config_map is None or self._settings.owner is not None:
@@ -198,26 +205,28 @@ class KubernetesExecutor(Executor):
         """Tell of attempts that are over; a Job without a pod is told of by `list` alone, which has seen both."""
         for attempt_id in attempt_ids:
             seen = self._attempts.get(attempt_id)
-            if seen is None:
-                continue
-            await self._ask_for_owner(seen)
-            if seen.pod is not None and _look(seen).phase is not Phase.ALIVE:
+            if seen is not None and seen.pod is not None and _look(seen).phase is not Phase.ALIVE:
                 self._unread[attempt_id] = None
                 self._news.set()
 
-    async def _ask_for_owner(self, seen: Seen) -> None:
-        """A Job that somebody else deleted: was it deleted with its owner?"""
-        job, owner = seen.job, self._settings.owner
-        ended = seen.pod is not None and _look(seen).phase is Phase.ENDED and _look(seen).cause is None
-        if owner is None or job is None or not job.deleted or seen.stop_asked or job_end(job.raw) or ended:
-            return
-        try:
-            found = await self._cluster.get("configmaps", owner.name)
-            seen.owner_gone = found["metadata"]["uid"] != owner.uid or "deletionTimestamp" in found["metadata"]
-        except ApiError as error:
-            seen.owner_gone = error.status == NOT_FOUND
+    async def _observe(self, seen: Seen) -> Observation:
+        observation = _look(seen)
+        if observation.cause is not Cause.JOB_DELETED or seen.owner_gone is not None:
+            return observation
+        seen.owner_gone = await self._is_owner_gone()
         if seen.owner_gone:  # what is started from now on belongs to the next one, if there is one
             self._settings = replace(self._settings, owner=None)
+        return _look(seen)
+
+    async def _is_owner_gone(self) -> bool:
+        owner = self._settings.owner
+        if owner is None:
+            return False
+        try:
+            found = await self._cluster.get("configmaps", owner.name)
+        except ApiError as error:
+            return error.status == NOT_FOUND
+        return found["metadata"]["uid"] != owner.uid or "deletionTimestamp" in found["metadata"]
 
 
 def _look(seen: Seen) -> Observation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 from api.executors.kubernetes.client import ApiError
@@ -81,6 +82,7 @@ class Follower:
                 self._attempts.take_warning(event)
         else:
             await self._changed(self._attempts.take_list(kind, listed, forgotten))
+        self._attempts.drop_vanished(time.monotonic())
         return str(listed["metadata"]["resourceVersion"])
 
     async def _watch(self, kind: str, version: str) -> str:
@@ -89,6 +91,7 @@ class Follower:
             version = str(raw["metadata"]["resourceVersion"])
             if change != "BOOKMARK":
                 await self._take(kind, change, raw)
+        self._attempts.drop_vanished(time.monotonic())
         return version
 
     async def _take(self, kind: str, change: str, raw: Object) -> None:

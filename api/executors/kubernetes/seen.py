@@ -37,7 +37,9 @@ class Seen:
     warnings: dict[str, str] = field(default_factory=dict)
     """The newest message of each reason that Events warn of: some things only they tell."""
     stop_asked: StopReason | None = None
-    owner_gone: bool = False
+    forgetting: bool = False
+    owner_gone: bool | None = None
+    """Whether a Job that somebody deleted went with what it belonged to; None if nobody has asked."""
 
     @property
     def pod(self) -> Kept | None:

@@ -20,7 +20,7 @@ from api.executors.base import AttemptSpec, Executor, StartError
 from api.executors.local.observe import observe_end, parse_attempt_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -101,11 +101,14 @@ class LocalExecutor(Executor):
         if not attempt.held:
             await asyncio.to_thread(shutil.rmtree, self._path(attempt_id), ignore_errors=True)
 
+    async def refresh(self) -> None:
+        """Nothing to ask: the locks of attempts are watched."""
+
     async def list(self) -> Sequence[Observation]:
         """Return an observation of each attempt that is not forgotten."""
         return tuple(attempt.observation for attempt in self._attempts.values())
 
-    async def watch(self) -> AsyncIterator[Observation]:
+    async def watch(self) -> AsyncGenerator[Observation, None]:
         """Yield an observation of each attempt that is over, until this is closed. For one reader."""
         while (observation := await self._over.get()) is not None:
             yield observation

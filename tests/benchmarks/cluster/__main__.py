@@ -10,5 +10,13 @@ import sys
 from tests.benchmarks.cluster import node, scale
 from tests.benchmarks.report import report
 
+SUBJECTS = {
+    "jobs": node.jobs,
+    "callbacks": node.callbacks,
+    "alone": node.alone,
+    "memory": node.memory,
+    "scale": scale.rows,
+}
+
 if __name__ == "__main__":
-    sys.exit(report({"node": node.rows, "scale": scale.rows}, sys.argv[1:]))
+    sys.exit(report(SUBJECTS, sys.argv[1:]))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from api.executors.kubernetes.client import Cluster
 
 LABEL = "bench.taskpost.dev/run"
+LIMIT_SECONDS = 300
 IMPORT_REDIS = ["python", "-c", "import redis"]
 
 
@@ -28,29 +29,29 @@ def bare_job(template: dict[str, Any], run_id: str, command: list[str], env: lis
 
 
 async def run_bare(cluster: Cluster, jobs: list[dict[str, Any]], run_id: str, at_a_time: int) -> float:
-    """Create Jobs as pods of earlier ones end, and delete those; return the seconds until all are over."""
+    """Create Jobs as pods of earlier ones end, and delete those; return the seconds until all pods are over."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     waiting, over = list(jobs), set()
-    listed = await cluster.list("pods", labelSelector=f"{LABEL}={run_id}")
-    for job in waiting[:at_a_time]:
-        await cluster.create("jobs", job)
-    del waiting[:at_a_time]
-    version = str(listed["metadata"]["resourceVersion"])
-    while len(over) < len(jobs):
-        async for _, pod in cluster.watch("pods", version, labelSelector=f"{LABEL}={run_id}"):
-            version = str(pod["metadata"]["resourceVersion"])
-            name = pod["metadata"].get("name")
-            if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"} or name in over:
-                continue
-            over.add(name)
-            if waiting:
-                await cluster.create("jobs", waiting.pop())
-            owner = pod["metadata"]["ownerReferences"][0]
-            await cluster.delete("jobs", owner["name"], owner["uid"])
-            if len(over) == len(jobs):
-                break
-    return loop.time() - began
+    selector = f"{LABEL}={run_id}"
+    version = str((await cluster.list("pods", labelSelector=selector))["metadata"]["resourceVersion"])
+    async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as calls:
+        for _ in range(min(at_a_time, len(jobs))):
+            calls.create_task(cluster.create("jobs", waiting.pop()))
+        while len(over) < len(jobs):
+            async for _, pod in cluster.watch("pods", version, labelSelector=selector):
+                version = str(pod["metadata"]["resourceVersion"])
+                name = pod["metadata"].get("name")
+                if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"} or name in over:
+                    continue
+                over.add(name)
+                if waiting:
+                    calls.create_task(cluster.create("jobs", waiting.pop()))
+                owner = pod["metadata"]["ownerReferences"][0]
+                calls.create_task(cluster.delete("jobs", owner["name"], owner["uid"]))
+                if len(over) == len(jobs):
+                    break
+        return loop.time() - began
 
 
 def new_run() -> str:

@@ -29,6 +29,9 @@ class Place:
     release: Release
     url: str
 
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=self.url, timeout=30)
+
     async def submit(
         self, number: int, task_type: str, task_input: dict[str, Any], result_url: str | None
     ) -> list[str]:
@@ -46,27 +49,33 @@ class Place:
             return list(await asyncio.gather(*(one(client) for _ in range(number))))
 
     def tasks(self, query: str = "limit=1000") -> list[dict[str, Any]]:
-        return list(httpx.get(f"{self.url}/api/tasks?{query}", timeout=30).json())
+        return list(self.client.get(f"/api/tasks?{query}").json())
 
     def count(self, status: str) -> int:
-        answer = httpx.get(f"{self.url}/api/tasks?limit=1&status={status}", timeout=30)
+        answer = self.client.get(f"/api/tasks?limit=1&status={status}")
         return int(answer.headers["x-total-count"])
 
     def wait_until_ended(self, number: int, seconds: float) -> None:
-        until(lambda: sum(self.count(status) for status in ENDED) >= number, seconds, f"{number} tasks to end")
+        until(lambda: self.ended() >= number, seconds, f"{number} tasks to end", poll_seconds=1)
+
+    def ended(self) -> int:
+        return sum(self.count(status) for status in ENDED)
 
     def cluster(self) -> Cluster:
         """The API server, as the administrator of the cluster."""
         return Cluster(Access(self.release.namespace, Path(os.environ["KUBECONFIG"])))
 
     def processes(self, component: str) -> list[psutil.Process]:
-        """The processes of a component's containers."""
+        """The processes of a component's containers; there is at least one."""
         containers = [
             status["containerID"].rpartition("/")[2]
             for pod in self.release.pods(component)
-            for status in pod["status"]["containerStatuses"]
+            for status in pod["status"].get("containerStatuses", ())
+            if "containerID" in status
         ]
-        return [found for found in psutil.process_iter() if _group(found.pid).intersection(containers)]
+        found = [found for found in psutil.process_iter() if _group(found.pid).intersection(containers)]
+        assert found, f"no process of {component} is seen"
+        return found
 
 
 @contextmanager
@@ -78,7 +87,9 @@ def place(**values: Any) -> Iterator[Place]:
     try:
         release.install()
         address = release.get("service", release.prefix)["spec"]["clusterIP"]
-        yield Place(release, f"http://{address}")
+        here = Place(release, f"http://{address}")
+        with here.client:
+            yield here
         release.uninstall()
     finally:
         run("kubectl", "delete", "namespace", namespace, "--wait=false")
@@ -89,7 +100,7 @@ def cpu_seconds(processes: list[psutil.Process]) -> float:
 
 
 def resident_bytes(processes: list[psutil.Process]) -> int:
-    return max((process.memory_info().rss for process in processes), default=0)
+    return max(process.memory_info().rss for process in processes)
 
 
 def _group(pid: int) -> set[str]:

@@ -60,6 +60,7 @@ class StandIn:
                         self._begin(pod, ending)
             except ApiError as error:
                 print(f"again after {error}", flush=True)
+                await asyncio.sleep(1)
 
     def _begin(self, pod: dict[str, Any], ending: set[asyncio.Task[None]]) -> None:
         uid = pod["metadata"].get("uid", "")
@@ -69,6 +70,7 @@ class StandIn:
         task = asyncio.create_task(self._end(pod))
         ending.add(task)
         task.add_done_callback(ending.discard)
+        task.add_done_callback(lambda done: done.result())
 
     async def _end(self, pod: dict[str, Any]) -> None:
         container = pod["spec"]["containers"][0]

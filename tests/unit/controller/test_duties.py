@@ -41,6 +41,7 @@ class ScriptedExecutor:
         self.shown = {}
         self.ends = asyncio.Queue()
         self.stopped = []
+        self.refreshed = 0
 
     async def start(self, spec):
         if self.faults:
@@ -53,6 +54,9 @@ class ScriptedExecutor:
 
     async def forget(self, attempt_id):
         self.shown.pop(attempt_id, None)
+
+    async def refresh(self):
+        self.refreshed += 1
 
     async def list(self):
         return list(self.shown.values())
@@ -113,7 +117,7 @@ async def test_an_attempt_that_cannot_be_started_is_put_back_with_its_reason(que
 async def test_while_it_waits_for_another_start_the_task_says_why(queue, executor, dispatcher):
     executor.faults = [StartError("out of processes")]
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    assert not await dispatcher._start_next()
+    assert not await dispatcher._start_some(1)
     now = await state_of(queue, task.task_id)
     assert now.state is State.QUEUED
     assert now.waiting.code == "cannot_start"
@@ -123,13 +127,13 @@ async def test_while_it_waits_for_another_start_the_task_says_why(queue, executo
 async def test_a_closed_dispatcher_starts_nothing(queue, executor, dispatcher):
     await queue.submit(SUBMISSION, LIMITS)
     dispatcher.close()
-    assert not await dispatcher._start_next()
+    assert not await dispatcher._start_some(1)
     assert executor.started.empty()
 
 
 async def test_an_end_that_is_watched_is_settled_at_once(queue, executor, dispatcher, settler, background):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_next()
+    await dispatcher._start_some(1)
     background(settler.watch())
     attempt_id = AttemptId(task.task_id, 1)
     executor.ends.put_nowait(Observation(AttemptId("unknown", 1), Phase.ENDED, exit_code=0))
@@ -155,6 +159,23 @@ async def test_a_slot_of_which_nothing_is_seen_is_settled_unless_it_starts_right
     assert (now.state, now.losses) == (State.QUEUED, 0)
 
 
+async def test_all_attempts_are_asked_for_now_and_then_and_before_one_is_called_gone(
+    queue, executor, dispatcher, settler
+):
+    await queue.submit(SUBMISSION, LIMITS)
+    await dispatcher._start_some(1)
+    await settler.settle_all()
+    assert executor.refreshed == 1, "another may have led until now"
+    await settler.settle_all()
+    assert executor.refreshed == 1
+    executor.shown.clear()
+    await settler.settle_all()
+    assert executor.refreshed == 2
+    settler._refresh_at = 0
+    await settler.settle_all()
+    assert executor.refreshed == 3
+
+
 async def test_what_holds_no_slot_is_ended_or_forgotten(executor, dispatcher, settler):
     alive, over, beginning = AttemptId("a", 1), AttemptId("b", 1), AttemptId("c", 1)
     executor.shown = {
@@ -172,7 +193,7 @@ async def test_a_cancelled_task_s_attempt_is_stopped_and_nothing_is_asked_of_it_
     queue, executor, dispatcher, settler
 ):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_next()
+    await dispatcher._start_some(1)
     started = await state_of(queue, task.task_id)
     assert await conclude(queue, started, State.CANCELLED, Reason("cancelled", "by request"))
     await settler.settle_all()
@@ -185,7 +206,7 @@ async def test_a_cancelled_task_s_attempt_is_stopped_and_nothing_is_asked_of_it_
 
 async def test_a_task_that_moved_on_while_it_was_judged_keeps_its_slot(queue, executor, dispatcher, settler):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_next()
+    await dispatcher._start_some(1)
     before = await queue.look(task.task_id)
     (slot,) = await queue.slots()
     spec = executor.started.get_nowait()
@@ -283,7 +304,7 @@ async def test_a_try_that_cannot_be_reported_is_logged(queue, monkeypatch, caplo
 
 async def test_what_holds_a_slot_since_we_looked_is_left_alone(queue, executor, dispatcher, settler):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_next()
+    await dispatcher._start_some(1)
     await settler._end_without_slot(Observation(AttemptId(task.task_id, 1), Phase.ALIVE))
     assert executor.stopped == []
 

@@ -37,6 +37,9 @@ class RecordingExecutor:
     async def forget(self, attempt_id):
         self.asked.append(("forget", attempt_id))
 
+    async def refresh(self):
+        pass
+
     async def list(self):
         return self.shown
 
@@ -117,7 +120,7 @@ async def test_it_starts_nothing(old, settler, executor):
     await old.submit(SUBMISSION, LIMITS)
     await leadership_passes(old)
     with pytest.raises(NotLeading):
-        await settler._dispatcher._start_next()
+        await settler._dispatcher._start_some(1)
     assert executor.asked == []
 
 

@@ -102,11 +102,6 @@ def cluster():
     return ScriptedCluster()
 
 
-@pytest.fixture(autouse=True)
-def list_each_time(monkeypatch):
-    monkeypatch.setattr("api.executors.kubernetes.executor.SHORTEST_LIST_SECONDS", -1)
-
-
 @pytest.fixture
 async def executor(cluster):
     made = KubernetesExecutor(cluster, SETTINGS, lambda _: PodSettings(image="x"), owner_config_map=None)
@@ -115,8 +110,13 @@ async def executor(cluster):
     await made.close()
 
 
+async def listed(executor):
+    await executor.refresh()
+    return await executor.list()
+
+
 async def only(executor):
-    (observation,) = await executor.list()
+    (observation,) = await listed(executor)
     return observation
 
 
@@ -167,7 +167,8 @@ async def test_an_api_server_that_is_away_makes_no_attempt_lost(cluster, executo
     for call in ("list", "delete"):
         cluster.faults[call] = [ApiError(0, "Unreachable", "no answer")]
     with pytest.raises(ExecutorUnavailable, match="no answer"):
-        await executor.list()
+        await executor.refresh()
+    assert [seen.phase for seen in await executor.list()] == [Phase.ALIVE], "as it was seen last"
     with pytest.raises(ExecutorUnavailable, match="no answer"):
         await executor.stop(SPEC.attempt_id, StopReason.CANCELLED)
     assert (await only(executor)).stop_asked is None
@@ -190,7 +191,7 @@ async def test_a_job_that_went_with_its_owner_is_not_said_to_be_deleted(cluster)
     executor = KubernetesExecutor(cluster, SETTINGS, lambda _: PodSettings(image="x"), owner_config_map="owner")
     await executor.start(SPEC)
     assert cluster.objects["jobs"][NAME]["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
-    await executor.list()
+    await executor.refresh()
     del cluster.objects["configmaps"]["owner"]
     cluster.take("jobs", NAME)
     assert (await only(executor)).cause is Cause.OWNER_DELETED
@@ -212,19 +213,40 @@ async def test_the_end_of_a_pod_is_told_and_what_is_forgotten_is_deleted(cluster
     assert (observation.phase, observation.exit_code) == (Phase.ENDED, 3)
     await executor.forget(SPEC.attempt_id)
     assert NAME not in cluster.objects["jobs"]
-    assert await executor.list() == ()
+    assert await listed(executor) == ()
     assert f"{NAME}-x" in cluster.objects["pods"]
 
 
 async def test_a_pod_without_a_job_is_ended_if_it_lives_and_passed_over_if_not(cluster, executor):
     cluster.put_pod("Failed", containerStatuses=EXITED)
-    assert await executor.list() == ()
+    assert await listed(executor) == ()
     cluster.put_pod("Running")
     assert (await only(executor)).phase is Phase.ALIVE
     await executor.stop(SPEC.attempt_id, StopReason.OBSOLETE)
     assert not cluster.objects["pods"]
 
 
+@pytest.fixture
+async def followed(executor):
+    """Somebody reads what is watched."""
+
+    async def read():
+        async with aclosing(executor.watch()) as observations:
+            async for _ in observations:
+                pass
+
+    reading = asyncio.create_task(read())
+    yield
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_who_watches_nothing_asks_for_nothing(cluster, executor):
+    await executor.start(SPEC)
+    assert cluster.calls == [("create", "jobs")]
+
+
+@pytest.mark.usefixtures("followed")
 async def test_warnings_are_heard(cluster, executor):
     await executor.start(SPEC)
     event = {

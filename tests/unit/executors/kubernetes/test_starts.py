@@ -41,9 +41,11 @@ class ScriptedExecutor:
     async def forget(self, attempt_id):
         self.shown.pop(attempt_id, None)
 
-    async def list(self):
+    async def refresh(self):
         if self.unavailable:
             raise self.unavailable.pop(0)
+
+    async def list(self):
         return list(self.shown.values())
 
 
@@ -65,7 +67,7 @@ def settler(queue, executor, dispatcher):
 
 async def started(queue, dispatcher):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    assert await dispatcher._start_next()
+    assert await dispatcher._start_some(1)
     return AttemptId(task.task_id, 1)
 
 
@@ -91,7 +93,7 @@ async def test_after_a_while_its_task_goes_back_to_the_queue(queue, executor, di
     monkeypatch.setattr("api.controller.dispatch.START_PATIENCE_SECONDS", 0)
     executor.faults = [StartUnknown("no answer")]
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    assert not await dispatcher._start_next()
+    assert not await dispatcher._start_some(1)
     assert (await now(queue, AttemptId(task.task_id, 1))).state is State.QUEUED
 
 
@@ -101,9 +103,9 @@ async def test_a_quota_is_waited_for_in_its_own_words(queue, executor, dispatche
     waiting = (await now(queue, attempt_id)).waiting
     assert waiting.code == "quota"
     assert "exceeded quota" in waiting.message
-    assert not await dispatcher._start_next(), "its type rests"
+    assert not await dispatcher._start_some(1), "its type rests"
     other = (await queue.submit(replace(SUBMISSION, task_type="fibonacci"), LIMITS)).task
-    assert await dispatcher._start_next()
+    assert await dispatcher._start_some(1)
     assert (await now(queue, AttemptId(other.task_id, 1))).state is State.STARTING
 
 
@@ -125,10 +127,10 @@ async def test_three_that_cannot_start_leave_their_type_one_slot(queue, executor
         executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, waiting=PULL)
     await settler.settle_all()
     await queue.submit(SUBMISSION, LIMITS)
-    assert not await dispatcher._start_next()
+    assert not await dispatcher._start_some(1)
     executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE)
     await settler.settle_all()
-    assert await dispatcher._start_next()
+    assert await dispatcher._start_some(1)
 
 
 async def test_a_suspended_task_starts_again_under_the_same_attempt(queue, executor, dispatcher, settler):
@@ -159,10 +161,10 @@ async def test_a_node_that_refuses_is_given_a_moment(queue, executor, dispatcher
     executor.shown[attempt_id] = Observation(attempt_id, Phase.ENDED, cause=Cause.REFUSED, detail="OutOfcpu")
     await settler.settle_all()
     assert (await now(queue, attempt_id)).state is State.QUEUED
-    assert not await dispatcher._start_next()
+    assert not await dispatcher._start_some(1)
     monkeypatch.setattr("api.controller.dispatch.REST_SECONDS", 0)
     dispatcher.rest("sleep")
-    assert await dispatcher._start_next()
+    assert await dispatcher._start_some(1)
 
 
 async def test_while_the_cluster_cannot_be_asked_nothing_is_settled(queue, executor, dispatcher, settler, monkeypatch):
