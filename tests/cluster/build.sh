@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Get what the node is made of: Debian's packages, and the programs of Kubernetes from their Go modules.
-# Does only what is missing; go.mod has the versions. 5 to 10 minutes the first time on 2 cores.
+# Does only what is missing; go.mod has the versions. README.md says how long the first time takes.
 . "$(dirname "$0")/common.sh"
 
 packages() {

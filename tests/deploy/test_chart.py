@@ -144,7 +144,7 @@ def test_lint():
     assert (done := run_helm("lint", "--strict", str(CHART))).returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("version", ["1.27.0", "1.31.0", "1.34.0", "1.36.0"])
+@pytest.mark.parametrize("version", ["1.27.0", "1.31.0", "1.34.0", "1.37.0"])
 def test_h02_with_existing_secrets_every_render_is_the_same(version: str):
     first, second = (
         run_helm("template", "taskpost", str(CHART), "-n", "x", *EVERYTHING, "--kube-version", version)
