@@ -87,6 +87,9 @@ def _without_pod(seen: Seen, job: Object | None, base: Observation) -> Observati
     end = job_end(job)
     if end is not None:
         return _ended_unseen(end, base)
+    counted = job.get("status", {})
+    if counted.get("failed") or counted.get("succeeded"):  # its one pod has come and gone, and nothing says how
+        return replace(base, phase=Phase.GONE)
     return replace(base, waiting=_refusal(seen.warnings.get("FailedCreate", "")))
 
 

@@ -32,6 +32,7 @@ TASK = Task(
     result_url="http://u:p@h/ü",
     waiting=None,
     error=None,
+    stop_asked=None,
     delivery=Delivery(DeliveryStatus.WAITING, 0, None, None),
     queue_position=4,
 )

@@ -107,6 +107,16 @@ def test_one_that_is_suspended_while_it_runs():
     assert decide(observation) == Suspend()
 
 
+@pytest.mark.parametrize("counted", ["failed", "succeeded"])
+def test_a_job_whose_pod_has_come_and_gone_is_over_even_if_no_condition_says_so(counted):
+    seen = seen_of("running", pods=False)
+    assert observe(seen, NOW_SECONDS).phase is Phase.ALIVE
+    seen.job.raw["status"][counted] = 1  # as the Job controller left six Jobs after an outage of the API server
+    observation = observe(seen, NOW_SECONDS)
+    assert observation == Observation(seen.attempt_id, Phase.GONE)
+    assert isinstance(decide(observation), Requeue)
+
+
 def test_one_that_goes_on_after_it_was_suspended_is_not_judged_by_its_old_pod():
     objects, attempts = recorded("resumed"), Attempts()
     suspended, released, resumed = objects["jobs"]
