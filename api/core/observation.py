@@ -63,9 +63,10 @@ class Obstacle(StrEnum):
     POD_REFUSED = "pod_refused"
     QUOTA = "quota"
     SUSPENDED = "suspended"
+    NO_POD = "no_pod"
 
 
-PATIENT: frozenset[str] = frozenset({Obstacle.QUOTA, Obstacle.SUSPENDED})
+PATIENT: frozenset[str] = frozenset({Obstacle.QUOTA, Obstacle.SUSPENDED, Obstacle.NO_POD})
 """Obstacles that say nothing against the attempt: others of its type do not get fewer slots for them."""
 
 

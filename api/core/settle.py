@@ -77,14 +77,10 @@ def settle(task: Task | None, observation: Observation, now_ms: int, limits: Lim
 
     `task` is None if its record is gone. `now_ms` is Unix time in milliseconds by the clock of Redis.
     """
-    is_current = task is not None and not task.ended and task.attempt == observation.attempt_id.attempt
-    if observation.phase is Phase.ALIVE:
-        if task is None or not is_current:
-            return _linger(task, observation, now_ms)
-        return _within_deadline(task, observation, now_ms, limits)
-    if task is None or not is_current:
-        return Release()
-    return _ended(task, observation, now_ms, limits)
+    alive = observation.phase is Phase.ALIVE
+    if task is None or not task.has_attempt(observation.attempt_id.attempt):
+        return _linger(task, observation, now_ms) if alive else Release()
+    return (_within_deadline if alive else _ended)(task, observation, now_ms, limits)
 
 
 def cannot_start(task: Task, observation: Observation) -> bool:
@@ -98,7 +94,7 @@ def _linger(task: Task | None, observation: Observation, now_ms: int) -> Decisio
     """The task needs this attempt no more; the runner gets time for its delivery try if it recorded the outcome."""
     if observation.stop_asked is not None:
         return Wait(None)
-    if task is None or task.attempt != observation.attempt_id.attempt:
+    if task is None or not task.ended or task.attempt != observation.attempt_id.attempt:
         return Stop(StopReason.OBSOLETE)
     if task.state is State.CANCELLED:
         return Stop(StopReason.CANCELLED)

@@ -101,6 +101,10 @@ class Release:
     def secret(self, name: str, key: str) -> str:
         return base64.b64decode(self.get("secret", name)["data"][key]).decode()
 
+    def on_our_node(self) -> bool:
+        """Whether this is the cluster of `tests/cluster/node.sh`, which is this very machine."""
+        return bool(self.get("nodes")["items"][0]["metadata"]["name"] == "node-1")
+
     def signing_key(self) -> str:
         return self.secret(f"{self.prefix}-runner", "signing-keys").split()[0]
 

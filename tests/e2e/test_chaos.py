@@ -6,7 +6,7 @@ import random
 import subprocess
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -51,6 +51,32 @@ def test_every_task_has_one_end_whatever_dies(release, receiver):
     )
     assert len(created_jobs(changes)) >= TASKS
     assert most_unfinished(changes) <= CONCURRENCY
+
+
+def test_what_runs_ends_and_what_waits_runs_once_when_the_api_server_was_away(release, receiver):
+    before = {pod["metadata"]["name"]: restarts(pod) for pod in release.pods("service")}
+    at = f"http://{release.get('service', release.prefix)['spec']['clusterIP']}"
+    task_ids = [release.submit("sleep", {"seconds": 5}, receiver.url) for _ in range(3)]
+    for task_id in task_ids:
+        release.running(task_id)
+    subprocess.run([CLUSTER, "stop", "apiserver", "KILL"], check=True)
+    try:
+        late = [submit_at(at, "sleep", {"seconds": 0}, receiver.url) for _ in range(10)]
+        assert [receiver.of(task_id)["status"] for task_id in task_ids] == ["done"] * 3
+    finally:
+        subprocess.run([CLUSTER, "start", "apiserver"], check=True)
+    if None in late:  # no way to the service but through the API server
+        late = [release.submit("sleep", {"seconds": 0}, receiver.url) for _ in range(10)]
+    task_ids += [task_id for task_id in late if task_id]
+    assert {receiver.of(task_id)["status"] for task_id in task_ids} == {"done"}
+    assert {release.task(task_id)["attempt"] for task_id in task_ids} == {1}
+    changes = events(release.namespace)
+    assert sorted(created_jobs(changes)[-13:]) == sorted(f"tp-{task_id}-1" for task_id in task_ids)
+    assert {pod["metadata"]["name"]: restarts(pod) for pod in release.pods("service")} == before
+
+
+def restarts(pod: dict[str, Any]) -> int:
+    return sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
 
 
 def task(number: int) -> tuple[str, dict[str, float]]:

@@ -92,6 +92,19 @@ def test_why_a_pod_is_not_scheduled_is_shown_within_five_seconds(release, submit
     assert release.task(task_id)["task_status"] == "starting"
 
 
+def test_why_an_image_is_not_pulled_is_shown_within_five_seconds(release, submitted):
+    task_id = submitted["no_image"]
+
+    def unpulled():
+        pods = release.get("pods", "-l", f"taskpost.dev/task-id={task_id}")["items"]
+        statuses = pods[0].get("status", {}).get("containerStatuses", []) if pods else []
+        return [status["state"]["waiting"] for status in statuses if "Image" in str(status["state"].get("waiting"))]
+
+    words = until(unpulled, 60)[0]
+    assert words["reason"] in {"ErrImagePull", "ImagePullBackOff"}
+    assert "no-such-image" in release.waits_for(task_id, "image", 5)
+
+
 def test_a_task_that_is_starting_is_cancelled(release, disturbed, receiver):
     cancelled(release, receiver, disturbed["cancelled_starting"])
 
@@ -133,8 +146,9 @@ def cancelled(release, receiver, task_id):
     began = time.monotonic()
     assert release.call("DELETE", f"/api/tasks/{task_id}").status_code == 200
     until(lambda: not release.job_and_pods_of(task_id), GRACE_SECONDS + 10 - (time.monotonic() - began), "nothing left")
-    assert release.task(task_id)["task_status"] == "cancelled"
     assert receiver.of(task_id)["status"] == "cancelled"
+    seen = release.when(task_id, lambda task: task["delivery"]["status"] == "delivered")
+    assert (seen["task_status"], seen["delivery"]["attempts"]) == ("cancelled", 1)
 
 
 def test_tasks_are_cancelled_in_the_moments_between_job_and_pod(release, receiver):

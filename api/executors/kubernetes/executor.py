@@ -66,6 +66,7 @@ class KubernetesExecutor(Executor):
         self._news = asyncio.Event()
         self._closed = False
         self._trouble: tuple[float, str] | None = None
+        self._answering_since: float | None = None
 
     @property
     def trouble(self) -> str | None:  # type: ignore[override]
@@ -102,7 +103,7 @@ class KubernetesExecutor(Executor):
     async def stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
         """Delete the attempt's Job, and with it the pod, which has its grace period."""
         seen = self._attempts.get(attempt_id)
-        if seen is None or seen.stop_asked is not None or _look(seen).phase is not Phase.ALIVE:
+        if seen is None or seen.stop_asked is not None or self._look(seen).phase is not Phase.ALIVE:
             return
         seen.stop_asked = reason  # before the call: the change may be seen before its answer
         try:
@@ -114,7 +115,7 @@ class KubernetesExecutor(Executor):
     async def forget(self, attempt_id: AttemptId) -> None:
         """Delete what is left of an attempt that is over."""
         seen = self._attempts.get(attempt_id)
-        if seen is None or seen.forgetting or _look(seen).phase is Phase.ALIVE:
+        if seen is None or seen.forgetting or self._look(seen).phase is Phase.ALIVE:
             return
         seen.forgetting = True  # its end is seen more than once, and one delete is enough
         try:
@@ -133,7 +134,9 @@ class KubernetesExecutor(Executor):
                 listed = await self._cluster.list(kind, labelSelector=self._selector)
                 await self._changed(self._attempts.take_list(kind, listed, forgotten))
         except ApiError as error:
+            self._answering_since = None
             raise ExecutorUnavailable(error.message) from None
+        self._answering_since = self._answering_since or time.time()
 
     async def list(self) -> Sequence[Observation]:
         """Return an observation of each attempt that is not forgotten: what was asked for, and all changes since."""
@@ -205,18 +208,18 @@ class KubernetesExecutor(Executor):
         """Tell of attempts that are over; a Job without a pod is told of by `list` alone, which has seen both."""
         for attempt_id in attempt_ids:
             seen = self._attempts.get(attempt_id)
-            if seen is not None and seen.pod is not None and _look(seen).phase is not Phase.ALIVE:
+            if seen is not None and seen.pod is not None and self._look(seen).phase is not Phase.ALIVE:
                 self._unread[attempt_id] = None
                 self._news.set()
 
     async def _observe(self, seen: Seen) -> Observation:
-        observation = _look(seen)
+        observation = self._look(seen)
         if observation.cause is not Cause.JOB_DELETED or seen.owner_gone is not None:
             return observation
         seen.owner_gone = await self._is_owner_gone()
         if seen.owner_gone:  # what is started from now on belongs to the next one, if there is one
             self._settings = replace(self._settings, owner=None)
-        return _look(seen)
+        return self._look(seen)
 
     async def _is_owner_gone(self) -> bool:
         owner = self._settings.owner
@@ -228,6 +231,5 @@ class KubernetesExecutor(Executor):
             return error.status == NOT_FOUND
         return found["metadata"]["uid"] != owner.uid or "deletionTimestamp" in found["metadata"]
 
-
-def _look(seen: Seen) -> Observation:
-    return observe(seen, time.time())
+    def _look(self, seen: Seen) -> Observation:
+        return observe(seen, time.time(), self._answering_since)

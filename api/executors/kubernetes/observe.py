@@ -15,6 +15,8 @@ from api.executors.kubernetes.seen import created
 if TYPE_CHECKING:
     from api.executors.kubernetes.seen import Kept, Object, Seen
 
+NO_POD_SECONDS: Final = 3
+"""How old a Job without a pod is when that is worth telling: its controller makes one at once when all is well."""
 UNREACHABLE_SECONDS: Final = 60
 """How long after its grace a pod whose node does not answer is waited for."""
 
@@ -31,8 +33,12 @@ MOUNT_WARNINGS: Final = ("FailedMount", "FailedCreatePodSandBox")
 _EXIT_CODE: Final = re.compile(r"failed with exit code (\d+)")
 
 
-def observe(seen: Seen, now_seconds: float) -> Observation:
-    """Return what is seen of an attempt. `now_seconds` is Unix time."""
+def observe(seen: Seen, now_seconds: float, answering_since_seconds: float | None = 0) -> Observation:
+    """Return what is seen of an attempt.
+
+    Both are Unix times: now, and since when the API server has answered without a break (None: it does not). While it
+    is away no node can tell it that a pod has ended, so that this time says nothing against a node.
+    """
     base = Observation(seen.attempt_id, Phase.ALIVE, stop_asked=seen.stop_asked)
     job = _living(seen.job)
     pod = _current_pod(seen, job)
@@ -41,10 +47,10 @@ def observe(seen: Seen, now_seconds: float) -> Observation:
         waiting = Reason(Obstacle.SUSPENDED, "Suspended: the Job is suspended, by Kueue or by hand")
         return replace(base, cause=Cause.SUSPENDED, waiting=waiting)
     if pod is None:
-        return _without_pod(seen, job, base)
+        return _without_pod(seen, job, base, now_seconds)
     if _phase(pod.raw) in ENDED:
         return _ended(seen, pod.raw, base)
-    if pod.deleted or _is_overdue(pod.raw, now_seconds):
+    if pod.deleted or _is_overdue(pod.raw, now_seconds, answering_since_seconds):
         return replace(base, phase=Phase.GONE, **_gone(seen, pod.raw))
     return _alive(seen, pod.raw, base)
 
@@ -80,7 +86,7 @@ def _living(job: Kept | None) -> Object | None:
     return None if job is None or job.deleted else job.raw
 
 
-def _without_pod(seen: Seen, job: Object | None, base: Observation) -> Observation:
+def _without_pod(seen: Seen, job: Object | None, base: Observation, now_seconds: float) -> Observation:
     if job is None:
         known = seen.job is not None and job_end(seen.job.raw) is None
         return replace(base, phase=Phase.GONE, cause=_deleted_job(seen) if known else None)
@@ -90,14 +96,17 @@ def _without_pod(seen: Seen, job: Object | None, base: Observation) -> Observati
     counted = job.get("status", {})
     if counted.get("failed") or counted.get("succeeded"):  # its one pod has come and gone, and nothing says how
         return replace(base, phase=Phase.GONE)
-    return replace(base, waiting=_refusal(seen.warnings.get("FailedCreate", "")))
+    return replace(base, waiting=_no_pod_yet(job, seen.warnings.get("FailedCreate", ""), now_seconds))
 
 
-def _refusal(message: str) -> Reason | None:
-    if not message:
+def _no_pod_yet(job: Object, warning: str, now_seconds: float) -> Reason | None:
+    if warning:
+        obstacle = Obstacle.QUOTA if "exceeded quota" in warning else Obstacle.POD_REFUSED
+        return Reason(obstacle, f"FailedCreate: {warning}")
+    made = _time(created(job) or None)
+    if made is None or now_seconds < made + NO_POD_SECONDS:
         return None
-    obstacle = Obstacle.QUOTA if "exceeded quota" in message else Obstacle.POD_REFUSED
-    return Reason(obstacle, f"FailedCreate: {message}")
+    return Reason(Obstacle.NO_POD, "The Job is there, but its controller (kube-controller-manager) has made no pod yet")
 
 
 def _ended_unseen(end: Object, base: Observation) -> Observation:
@@ -188,9 +197,11 @@ def _deletion_came_first(pod: Object, end: Object) -> bool:
     return finished is None or finished >= asked - pod["metadata"].get("deletionGracePeriodSeconds", 0)
 
 
-def _is_overdue(pod: Object, now_seconds: float) -> bool:
+def _is_overdue(pod: Object, now_seconds: float, answering_since_seconds: float | None) -> bool:
     asked = _time(pod["metadata"].get("deletionTimestamp"))
-    return asked is not None and now_seconds > asked + UNREACHABLE_SECONDS
+    if asked is None or answering_since_seconds is None:
+        return False
+    return now_seconds > max(asked, answering_since_seconds) + UNREACHABLE_SECONDS
 
 
 def _alive(seen: Seen, pod: Object, base: Observation) -> Observation:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import psutil
 
 from api.executors.kubernetes.client import Access, Cluster
+from tests.e2e.audit import events
+from tests.e2e.processes import processes_of
 from tests.e2e.release import ENDED, Release, run, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import psutil
 
 AT_A_TIME = 20
 
@@ -65,15 +68,15 @@ class Place:
         """The API server, as the administrator of the cluster."""
         return Cluster(Access(self.release.namespace, Path(os.environ["KUBECONFIG"])))
 
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls of the service to the API server, watches aside, as its audit log has them."""
+        account = f"system:serviceaccount:{self.release.namespace}:{self.release.prefix}"
+        every = events(self.release.namespace, reads=True)
+        return [event for event in every if event["user"]["username"] == account and event["verb"] != "watch"]
+
     def processes(self, component: str) -> list[psutil.Process]:
         """The processes of a component's containers; there is at least one."""
-        containers = [
-            status["containerID"].rpartition("/")[2]
-            for pod in self.release.pods(component)
-            for status in pod["status"].get("containerStatuses", ())
-            if "containerID" in status
-        ]
-        found = [found for found in psutil.process_iter() if _group(found.pid).intersection(containers)]
+        found = processes_of(self.release.pods(component))
         assert found, f"no process of {component} is seen"
         return found
 
@@ -101,12 +104,3 @@ def cpu_seconds(processes: list[psutil.Process]) -> float:
 
 def resident_bytes(processes: list[psutil.Process]) -> int:
     return max(process.memory_info().rss for process in processes)
-
-
-def _group(pid: int) -> set[str]:
-    """The parts of the names of a process's control groups: a container's has its id."""
-    try:
-        text = Path(f"/proc/{pid}/cgroup").read_text()
-    except OSError:
-        return set()
-    return set(text.replace("-", "/").replace(".", "/").replace("\n", "/").split("/"))

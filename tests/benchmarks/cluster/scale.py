@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from tests.benchmarks.cluster.bare import LABEL, bare_job, new_run, run_bare
 from tests.benchmarks.cluster.place import cpu_seconds, place, resident_bytes
 from tests.benchmarks.measure import Row, mebibytes
-from tests.e2e.audit import events, when
+from tests.e2e.audit import when
 from tests.e2e.release import until
 
 if TYPE_CHECKING:
@@ -72,13 +72,8 @@ def _run(here: Place) -> list[Moment]:
 
 
 def _calls(here: Place, moments: list[Moment]) -> list[float]:
-    """Calls of the service to the API server, watches aside, for a task of each part."""
-    account = f"system:serviceaccount:{here.release.namespace}:{here.release.prefix}"
-    at = [
-        datetime.fromisoformat(when(event)).timestamp()
-        for event in events(here.release.namespace, reads=True)
-        if event["user"]["username"] == account and event["verb"] != "watch"
-    ]
+    """Calls of the service to the API server for a task of each part."""
+    at = [datetime.fromisoformat(when(event)).timestamp() for event in here.calls()]
     return [
         sum(before.seconds <= called < after.seconds for called in at) / (after.ended - before.ended)
         for before, after in pairwise(moments)

@@ -65,13 +65,16 @@ def test_a_current_attempt_has_until_its_deadline(task, observation, now_ms, dec
         (CANCELLED, replace(ALIVE, stop_asked=StopReason.CANCELLED), NOW, Wait(None)),
         (None, ALIVE, NOW, Stop(StopReason.OBSOLETE)),
         (replace(RUNNING, attempt=3), ALIVE, NOW, Stop(StopReason.OBSOLETE)),
+        (replace(RUNNING, state=State.QUEUED), ALIVE, NOW, Stop(StopReason.OBSOLETE)),
     ],
 )
 def test_an_attempt_that_is_needed_no_more_is_ended(task, observation, now_ms, decision):
     assert decide(task, observation, now_ms) == decision
 
 
-@pytest.mark.parametrize("task", [None, DONE, CANCELLED, replace(RUNNING, attempt=3)])
+@pytest.mark.parametrize(
+    "task", [None, DONE, CANCELLED, replace(RUNNING, attempt=3), replace(RUNNING, state=State.QUEUED)]
+)
 @pytest.mark.parametrize("observation", [replace(ENDED, exit_code=1), replace(ENDED, signal=9), GONE])
 def test_a_recorded_outcome_stands_whatever_the_end_looks_like(task, observation):
     assert decide(task, observation) == Release()

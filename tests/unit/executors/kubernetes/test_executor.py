@@ -6,6 +6,7 @@ import asyncio
 import copy
 import itertools
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 import pytest
 
@@ -75,7 +76,8 @@ class ScriptedCluster:
     def put(self, kind, body):
         raw = copy.deepcopy(body)
         version = str(next(self._version))
-        raw["metadata"] = {"uid": f"uid-{version}", "creationTimestamp": version} | raw["metadata"]
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        raw["metadata"] = {"uid": f"uid-{version}", "creationTimestamp": made} | raw["metadata"]
         raw["metadata"]["resourceVersion"] = version
         self.objects[kind][raw["metadata"]["name"]] = raw
         self.changes[kind].put_nowait(("MODIFIED", raw))

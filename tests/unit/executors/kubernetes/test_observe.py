@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,32 @@ def test_one_that_is_suspended_while_it_runs():
     assert (observation.phase, observation.cause) == (Phase.ALIVE, Cause.SUSPENDED)
     assert observation.waiting.code == Obstacle.SUSPENDED
     assert decide(observation) == Suspend()
+
+
+def test_a_node_that_does_not_answer_has_a_minute_while_the_api_server_does():
+    seen = seen_of("running")
+    asked = "2026-11-25T08:41:58Z"
+    seen.pod.raw["metadata"]["deletionTimestamp"] = asked
+    asked_seconds = datetime.fromisoformat(asked).timestamp()
+    back_seconds = asked_seconds + 55  # the API server was away: no node could tell it anything
+
+    def phase(now_seconds, answering_since_seconds):
+        return observe(seen, now_seconds, answering_since_seconds).phase
+
+    assert phase(asked_seconds + 60, 0) is Phase.ALIVE
+    assert phase(asked_seconds + 61, 0) is Phase.GONE
+    assert phase(asked_seconds + 61, None) is Phase.ALIVE
+    assert phase(back_seconds + 60, back_seconds) is Phase.ALIVE
+    assert phase(back_seconds + 61, back_seconds) is Phase.GONE
+
+
+def test_a_job_that_gets_no_pod_says_so_after_a_moment():
+    seen = seen_of("running", pods=False)
+    made = datetime.fromisoformat(seen.job.raw["metadata"]["creationTimestamp"]).timestamp()
+    assert observe(seen, made + 2.9).waiting is None
+    assert observe(seen, made + 3).waiting.code == Obstacle.NO_POD
+    seen.warnings["FailedCreate"] = 'pods "x" is forbidden: exceeded quota: tight'
+    assert observe(seen, made + 3).waiting.code == Obstacle.QUOTA
 
 
 @pytest.mark.parametrize("counted", ["failed", "succeeded"])
