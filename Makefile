@@ -28,8 +28,9 @@ run: .venv/service ## start the service on 127.0.0.1:8000 with an embedded Valke
 test: .venv/dev ## unit, conformance and integration tests, with coverage
 	@sh scripts/test.sh
 
-proof: .venv/dev ## 1,000 tasks while the service is killed: every callback arrives
+proof: .venv/dev ## 1,000 tasks while the service is killed, 500 with receivers that refuse or hang: every callback arrives
 	@$(BIN)/python -m tests.proof.kill_in_the_middle
+	@$(BIN)/python -m tests.proof.deliveries
 
 lint: .venv/dev ## ruff, mypy, import contracts
 	@$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from api import callbacks
 from api.controller.controller import Controller, ControllerConfig
 from api.core.settle import Limits
 from api.core.task_types import TaskTypeDefinition
@@ -28,9 +29,6 @@ from api.web.application import create_app
 from api.web.services import Services, WebSettings
 from runner.connect import RedisUrlError, connect_async
 from runner.contract import Env
-from runner.delivery.guard import Policy
-from runner.delivery.post import Sender
-from runner.delivery.sign import KeyInvalid, parse_keys
 from runner.tasks.registry import TaskModuleError, load_all
 
 if TYPE_CHECKING:
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
 
     from api.executors.base import Executor
     from api.settings import Settings
+    from runner.delivery.guard import Policy
 
 logger = logging.getLogger(__name__)
 
@@ -76,18 +75,18 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         keys_file = _signing_keys_file(settings, directory)
         client = _connect(redis_url)
         stack.push_async_callback(client.aclose)
-        sender = await stack.enter_async_context(_sender(settings, keys_file))
+        policy = callbacks.callback_policy(settings, redis_url, executor.own_addresses)
         owner = directory.owner()
         queue = Queue(client, settings.instance, owner=owner, min_replicas=settings.redis_min_replicas)
         controller = Controller(
             queue,
             executor,
-            sender,
+            callbacks.make_sender(settings, keys_file, policy),
             lambda: wakeups(client, settings.instance),
             _controller_config(
                 settings,
                 definitions,
-                environment=_runner_environment(settings, redis_url, keys_file),
+                environment=_runner_environment(settings, redis_url, keys_file, policy),
                 owner=owner,
             ),
         )
@@ -97,7 +96,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         services = Services(
             queue=queue,
             types=definitions,
-            settings=_web_settings(settings),
+            settings=_web_settings(settings, policy),
             ready=lambda: _why_not_ready(queue, executor, checked),
         )
         yield Service(create_app(services), running)
@@ -199,34 +198,15 @@ def _signing_keys_file(settings: Settings, directory: DataDirectory) -> Path | N
     return directory.signing_keys_file()
 
 
-def _sender(settings: Settings, keys_file: Path | None) -> Sender:
-    try:
-        texts = keys_file.read_text(encoding="utf-8").split() if keys_file else _keys(settings)
-        keys = parse_keys(texts)
-    except OSError as error:
-        raise SettingsError(f"{Env.SIGNING_KEYS_FILE} cannot be read: {error}") from None
-    except KeyInvalid as error:
-        raise SettingsError(f"{Env.SIGNING_KEYS_FILE if keys_file else Env.SIGNING_KEYS}: {error}") from None
-    return Sender(keys, Policy(allow_loopback=settings.loopback_callbacks_allowed))
-
-
-def _keys(settings: Settings) -> list[str]:
-    return [key.get_secret_value() for key in settings.signing_keys]
-
-
-def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | None) -> dict[str, str]:
+def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | None, policy: Policy) -> dict[str, str]:
     environment: dict[str, str] = {
         Env.REDIS_URL: redis_url,
         Env.REDIS_MIN_REPLICAS: str(settings.redis_min_replicas),
         Env.INSTANCE: settings.instance,
         Env.TASK_MODULES: " ".join(settings.task_modules),
         Env.RESULT_MAX_BYTES: str(settings.result_max_bytes),
-        Env.CALLBACK_RETRY_SECONDS: " ".join(map(str, settings.callback_retry_seconds)),
-        Env.CALLBACK_ALLOW_LOOPBACK: "true" if settings.loopback_callbacks_allowed else "false",
     }
-    if keys_file is not None:
-        return environment | {Env.SIGNING_KEYS_FILE: str(keys_file.resolve())}
-    return environment | {Env.SIGNING_KEYS: " ".join(_keys(settings))}
+    return environment | callbacks.runner_environment(settings, keys_file, policy)
 
 
 def _controller_config(
@@ -248,11 +228,11 @@ def _controller_config(
     )
 
 
-def _web_settings(settings: Settings) -> WebSettings:
+def _web_settings(settings: Settings, policy: Policy) -> WebSettings:
     return WebSettings(
         queue_limits=QueueLimits(settings.queue_max_length, settings.queue_max_bytes),
         concurrency=settings.concurrency,
         root_path=settings.root_path,
         cors_origins=settings.cors_origins,
-        loopback_callbacks_allowed=settings.loopback_callbacks_allowed,
+        callback_policy=policy,
     )

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_MAX_BYTES
+from runner.delivery.guard import parse_rule
 from runner.delivery.schedule import DELAYS_SECONDS
 from runner.delivery.sign import parse_keys
 
@@ -134,13 +135,34 @@ class Settings(BaseSettings):
     callback_allow_loopback: bool | None = Field(
         None, description="Whether callbacks may go to loopback addresses; only in embedded mode by default."
     )
-
+    callback_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Networks and host names that callbacks may go to; unset: all that are not denied.",
+    )
+    callback_deny: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Networks (10.0.0.0/8) and host names (*.example.com) that callbacks may not go to."
+    )
+    callback_ca_file: Path | None = Field(
+        None, description="PEM file of CAs that receivers' certificates may be of, beside the public ones."
+    )
+    callback_certificate_file: Path | None = Field(
+        None, description="PEM file of the certificate that is shown to receivers that ask for one."
+    )
+    callback_key_file: Path | None = Field(None, description="PEM file of that certificate's key.")
     callback_retry_seconds: Annotated[tuple[Annotated[float, Field(gt=0, le=LONGEST_SECONDS)], ...], NoDecode] = Field(
         DELAYS_SECONDS,
         description="Pauses between delivery tries, separated by commas; then it is dead.",
     )
 
-    @field_validator("callback_retry_seconds", "cors_origins", "task_modules", "signing_keys", mode="before")
+    @field_validator(
+        "callback_allow",
+        "callback_deny",
+        "callback_retry_seconds",
+        "cors_origins",
+        "task_modules",
+        "signing_keys",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
@@ -169,6 +191,13 @@ class Settings(BaseSettings):
         parse_keys(key.get_secret_value() for key in value)
         return value
 
+    @field_validator("callback_allow", "callback_deny")
+    @classmethod
+    def _rules_are_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in value:
+            parse_rule(rule)
+        return value
+
     @field_validator("bind")
     @classmethod
     def _bind_has_a_port(cls, value: str) -> str:
@@ -193,6 +222,8 @@ class Settings(BaseSettings):
     def _one_source_of_keys(self) -> Self:
         if self.signing_keys and self.signing_keys_file:
             raise ValueError("signing_keys and signing_keys_file are both set; set one of them")
+        if self.callback_key_file and not self.callback_certificate_file:
+            raise ValueError("callback_key_file is set without callback_certificate_file")
         return self
 
     @property

@@ -34,7 +34,10 @@ class Attempt:
     result_max_bytes: int
     signing_keys: str
     signing_keys_file: Path | None
-    callback_allow_loopback: bool
+    callback_policy: str
+    callback_ca_file: Path | None
+    callback_certificate_file: Path | None
+    callback_key_file: Path | None
     callback_retry_seconds: tuple[float, ...]
 
     def redis_url_now(self) -> str:
@@ -58,7 +61,7 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
         EnvironmentInvalid: if a variable is missing or wrong.
     """
     try:
-        keys_file, url_file = (environment.get(name) for name in (Env.SIGNING_KEYS_FILE, Env.REDIS_URL_FILE))
+        url_file = environment.get(Env.REDIS_URL_FILE)
         return Attempt(
             # In a Job the address of Redis, a secret, is in a mounted file and not in the environment.
             redis_url=_read_line(Path(url_file)) if url_file else environment[Env.REDIS_URL],
@@ -72,8 +75,11 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
             task_modules=tuple(environment.get(Env.TASK_MODULES, "").split()),
             result_max_bytes=int(environment.get(Env.RESULT_MAX_BYTES, DEFAULT_RESULT_MAX_BYTES)),
             signing_keys=environment.get(Env.SIGNING_KEYS, ""),
-            signing_keys_file=Path(keys_file) if keys_file else None,
-            callback_allow_loopback=environment.get(Env.CALLBACK_ALLOW_LOOPBACK) == "true",
+            signing_keys_file=_path(environment, Env.SIGNING_KEYS_FILE),
+            callback_policy=environment.get(Env.CALLBACK_POLICY, ""),
+            callback_ca_file=_path(environment, Env.CALLBACK_CA_FILE),
+            callback_certificate_file=_path(environment, Env.CALLBACK_CERTIFICATE_FILE),
+            callback_key_file=_path(environment, Env.CALLBACK_KEY_FILE),
             callback_retry_seconds=tuple(map(float, environment.get(Env.CALLBACK_RETRY_SECONDS, "").split())),
         )
     except KeyError as missing:
@@ -82,6 +88,10 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
         raise EnvironmentInvalid(f"{Env.REDIS_URL_FILE} cannot be read: {error}") from None
     except ValueError as error:
         raise EnvironmentInvalid(f"attempt, bytes, replicas and seconds are numbers: {error}") from None
+
+
+def _path(environment: Mapping[str, str], name: Env) -> Path | None:
+    return Path(environment[name]) if environment.get(name) else None
 
 
 def _read_line(path: Path) -> str:

@@ -28,7 +28,7 @@ from runner.result import ResultRefused, encode_result
 
 if TYPE_CHECKING:
     from runner.attempt import Attempt
-    from runner.delivery.post import Try
+    from runner.delivery.post import Sender
     from runner.report import Started
 
 MAX_MESSAGE_CHARACTERS: Final = 2000
@@ -122,9 +122,6 @@ def _clean(text: str) -> str:
 
 def _import_delivery() -> None:
     """Import what a delivery needs, before the outcome is on record: then its callback leaves at once."""
-    # Without its command line httpx imports neither click nor rich, in a third of the time.
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
-
     import runner.delivery.post  # noqa: F401, PLC0415
 
 
@@ -134,31 +131,40 @@ def _deliver(attempt: Attempt, report: Report, url: str, body: bytes) -> None:
     import redis  # noqa: PLC0415
 
     from runner.delivery.schedule import judge  # noqa: PLC0415
+    from runner.delivery.tries import Sent  # noqa: PLC0415
 
-    result = asyncio.run(_post(attempt, url, body))
+    try:
+        sender = _sender(attempt)
+    except (OSError, ValueError) as fault:
+        _say(EXIT_OK, f"the delivery is left to the service: {fault}")
+        return
+    began_seconds = time.time()
+    result = asyncio.run(
+        sender.post(
+            url,
+            delivery_id(attempt.task_id),
+            body,
+            now_seconds=began_seconds,
+            timeout_seconds=RUNNER_DELIVERY_TIMEOUT_SECONDS,
+        )
+    )
     status, delay_seconds = judge(result, 1, random.random(), attempt.callback_retry_seconds)  # noqa: S311 - a jitter
     try:
-        report.delivery(status, delay_seconds, result.error or "")
+        report.delivery(status, delay_seconds, Sent("runner", began_seconds, result))
     except redis.RedisError as fault:
         _say(EXIT_OK, f"the delivery try could not be reported, so it may be made again: {fault}")
 
 
-async def _post(attempt: Attempt, url: str, body: bytes) -> Try:
+def _sender(attempt: Attempt) -> Sender:
     from runner.delivery.guard import Policy  # noqa: PLC0415
     from runner.delivery.post import Sender  # noqa: PLC0415
     from runner.delivery.sign import parse_keys  # noqa: PLC0415
+    from runner.delivery.tls import Tls, TlsFiles  # noqa: PLC0415
 
     keys = parse_keys(attempt.signing_key_texts())
-    policy = Policy(allow_loopback=attempt.callback_allow_loopback)
-    plain = url.lower().startswith("http:")
-    async with Sender(keys, policy, only_plain_http=plain) as sender:
-        return await sender.post(
-            url,
-            delivery_id(attempt.task_id),
-            body,
-            now_seconds=time.time(),
-            timeout_seconds=RUNNER_DELIVERY_TIMEOUT_SECONDS,
-        )
+    files = TlsFiles(attempt.callback_ca_file, attempt.callback_certificate_file, attempt.callback_key_file)
+    policy = Policy.from_json(attempt.callback_policy) if attempt.callback_policy else Policy()
+    return Sender(lambda: keys, policy, Tls(files))
 
 
 def _say(exit_code: int, message: str) -> int:

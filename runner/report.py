@@ -15,12 +15,14 @@ import redis
 from runner import scripts
 from runner.connect import RedisUrlError, connect
 from runner.contract import EXIT_REFUSED, REPLICA_TIMEOUT_MS, RUNNER_DELIVERY_LEASE_SECONDS, key_prefix
+from runner.delivery.tries import report_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.attempt import Attempt
     from runner.contract import Error, State
+    from runner.delivery.tries import Sent
 
 PROGRESS_INTERVAL_SECONDS: Final = 0.3
 START_PATIENCE_SECONDS: Final = 60.0
@@ -135,10 +137,10 @@ class Report:
         if self._persist(lambda: self._call_replicated("finish", *arguments), until=until) != b"recorded":
             raise Refused("the task has ended otherwise, or has another attempt")
 
-    def delivery(self, status: str, delay_seconds: float, error: str) -> None:
+    def delivery(self, status: str, delay_seconds: float, sent: Sent) -> None:
         """Record how the delivery try ended. If Redis is away the try's lease runs out, and the service tries again."""
-        delay_ms = int(delay_seconds * 1000)
-        self._call("report_delivery", self._attempt.task_id, self._attempt.token, status, delay_ms, error)
+        arguments = report_arguments(self._attempt.task_id, self._attempt.token, status, delay_seconds, sent)
+        self._call("report_delivery", *arguments)
 
     def _persist(self, call: Callable[[], Any], *, until: float) -> Any:  # noqa: ANN401 - the call's own result
         """Call until it works or the deadline passes; what is called must bear repeating.

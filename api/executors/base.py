@@ -67,6 +67,8 @@ class Executor(Protocol):
     ends_with_service: bool
     trouble: str | None = None
     """Why no attempt at all can be started now, if so."""
+    own_addresses: Sequence[tuple[str, int]] = ()
+    """Hosts and ports of the place that attempts run in: no callback may go there."""
 
     async def open(self) -> None:
         """Find the attempts that an earlier service started and left; `refresh`, `list` and `watch` tell of them."""

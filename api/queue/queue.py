@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
-from api.core.task import TaskSummary, task_from_record
+from api.core.task import TaskSummary
+from api.queue.deliveries import Deliveries
 from api.queue.errors import QueueUnavailable, translated
-from api.queue.shapes import Accepted, Claim, Counts, DueDelivery, Look, Page, Refused, Slot, SlotUse, StoredBody
+from api.queue.shapes import Accepted, Claim, Counts, Look, Page, Refused, Slot, SlotUse, StoredBody
+from api.queue.views import task_from_view
 from runner import scripts
-from runner.contract import REPLICA_TIMEOUT_MS, State, key_prefix
+from runner.contract import REPLICA_TIMEOUT_MS, DeliveryStatus, State, key_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +58,7 @@ class Queue:
             path.stem: client.register_script(scripts.load(path.stem, path.parent))
             for path in (*LUA_DIRECTORY.glob("*.lua"), scripts.LUA_DIRECTORY / "report_delivery.lua")
         }
+        self.deliveries = Deliveries(self._call)
 
     async def _call(self, verb: str, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - a reply of Redis
         with translated():
@@ -109,18 +112,18 @@ class Queue:
             IDEMPOTENCY_LIFETIME_SECONDS * 1000,
         )
         if code in {b"accepted", b"replayed"}:
-            return Accepted(_task(detail), replayed=code == b"replayed")
+            return Accepted(task_from_view(detail), replayed=code == b"replayed")
         return Refused(code.decode(), detail.decode() if isinstance(detail, bytes) else str(detail))
 
     async def read(self, task_id: str) -> tuple[Task, SlotUse] | None:
         """Return a task and the slots in use beside it, or None if there is no such task."""
         reply = await self._call("read", task_id)
-        return None if reply is None else (_task(reply[0]), SlotUse(reply[1], reply[2]))
+        return None if reply is None else (task_from_view(reply[0]), SlotUse(reply[1], reply[2]))
 
     async def look(self, task_id: str) -> Look:
         """Return a task and the time at one instant, for the leader: what it decides by them stays true."""
         now_ms, found = await self._call("look", task_id, self._owner)
-        return Look(None if found is None else _task(found), int(now_ms))
+        return Look(None if found is None else task_from_view(found), int(now_ms))
 
     async def read_body(self, task_id: str) -> StoredBody:
         """Return the stored body of a task's callback."""
@@ -182,18 +185,6 @@ class Queue:
             for task_id, attempt, task_type in await self._call("slots")
         ]
 
-    async def claim_deliveries(
-        self, limit: int, lease_seconds: float, token: str
-    ) -> tuple[float | None, Sequence[DueDelivery]]:
-        """Lease due deliveries; also return the seconds until the next one is due, or None if there is none."""
-        nearest, rows = await self._call("claim_deliveries", limit, int(lease_seconds * 1000), token)
-        due = [DueDelivery(task_id.decode(), url.decode(), int(attempts)) for task_id, url, attempts in rows]
-        return (None if nearest is None else int(nearest) / 1000), due
-
-    async def report_delivery(self, task_id: str, token: str, status: str, delay_seconds: float, error: str) -> None:
-        """Record how a delivery try ended, and when the next one is due if there is to be one."""
-        await self._call("report_delivery", task_id, token, status, int(delay_seconds * 1000), error)
-
     async def sweep(self, retention: Retention) -> int:
         """Take a few ended tasks that are past their retention; return how many."""
         age_ms = int(retention.max_age_seconds * 1000)
@@ -201,21 +192,17 @@ class Queue:
 
     async def counts(self) -> Counts:
         """Count what the instance holds."""
-        tasks, slots, queued_bytes, body_bytes, deliveries = await self._call("counts")
+        tasks, slots, queued_bytes, body_bytes, pending, dead, late_ms, tries = await self._call("counts")
         return Counts(
             tasks={(task_type.decode(), State(state.decode())): int(number) for task_type, state, number in tasks},
             slots={task_type.decode(): int(number) for task_type, number in slots},
             queued_bytes=int(queued_bytes),
             body_bytes=int(body_bytes),
-            deliveries=int(deliveries),
+            deliveries_pending=int(pending),
+            deliveries_dead=int(dead),
+            delivery_late_seconds=int(late_ms) / 1000,
+            tries={DeliveryStatus(status.decode()): int(number) for status, number in tries},
         )
-
-
-def _task(reply: Sequence[Any]) -> Task:
-    task_id, flat, position, due = reply
-    texts = [text.decode() for text in flat]
-    record = dict(zip(texts[::2], texts[1::2], strict=True))
-    return task_from_record(task_id.decode(), record, position, None if due is None else int(due))
 
 
 def _summary(row: Sequence[Any]) -> TaskSummary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +11,8 @@ if TYPE_CHECKING:
 
     from api.core.observation import AttemptId
     from api.core.task import Task, TaskSummary
-    from runner.contract import State
+    from runner.contract import DeliveryStatus, State
+    from runner.delivery.tries import PastTry
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +108,88 @@ class StoredBody:
     swept: bool
 
 
+class Lane(StrEnum):
+    """In which line a delivery waits: for its first try, or to be made again."""
+
+    FIRST = "first"
+    AGAIN = "again"
+
+
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """A delivery that was leased to the caller, with the number of tries before."""
+    """A delivery that was leased to the caller. `tries` are those made since it was last asked for."""
 
     task_id: str
     result_url: str
-    attempts: int
+    tries: int
+    lane: Lane
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many tries a sender has room for: in all, of those made again, and to one host at a time."""
+
+    total: int
+    again: int
+    per_host: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """A task, the newest tries of its delivery in order, and the answer to the last one that has been kept."""
+
+    task: Task
+    tries: tuple[PastTry, ...]
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivered:
+    """What came of asking for a delivery again.
+
+    `code` is `due`, `sending` (a try is being made), `no_callback`, `not_ended`, `gone` (the outcome is no longer kept)
+    or `unknown`; only then is there no task.
+    """
+
+    code: str
+    task: Task | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadOnes:
+    """Which deliveries are meant of those given up: of a host ("": all), and of tasks that ended in a span of time."""
+
+    host: str = ""
+    finished_from_ms: int | None = None
+    finished_before_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """A page of tasks by their deliveries, how many there are of all hosts, and where the next page begins."""
+
+    tasks: tuple[Task, ...]
+    total: int
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the instance holds: tasks by (type, state), slots by type, bytes, deliveries that are due some time."""
+    """What the instance holds: tasks by (type, state), slots by type, bytes, deliveries that are open or given up.
+
+    `delivery_late_seconds` is for how long the earliest due delivery has been due; `tries` are all ever made, by the
+    status that they led to.
+    """
 
     tasks: Mapping[tuple[str, State], int]
     slots: Mapping[str, int]
     queued_bytes: int
     body_bytes: int
-    deliveries: int
+    deliveries_pending: int
+    deliveries_dead: int
+    delivery_late_seconds: float
+    tries: Mapping[DeliveryStatus, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from api.web import cors, problems
 from api.web.head import HeadAsGet, PrefixStripped
 from api.web.openapi import DESCRIPTION, VERSION, Application
 from api.web.operation import DirectRoute
-from api.web.routes import documentation, health, tasks, types
+from api.web.routes import deliveries, documentation, health, tasks, types
 from api.web.submission import Intake
-from runner.delivery.guard import Policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 _OPERATIONS: Final = {
     "tasks": tasks.ROUTES,
+    "deliveries": deliveries.ROUTES,
     "task types": types.ROUTES,
     "operation": (*health.ROUTES, *documentation.ROUTES),
 }
@@ -59,7 +59,7 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
         middleware=_middleware(settings),
     )
     app.state.services = services
-    app.state.intake = Intake(services.types, Policy(allow_loopback=settings.loopback_callbacks_allowed))
+    app.state.intake = Intake(services.types, settings.callback_policy)
     problems.install(app)
     _add_routes(app)
     return app

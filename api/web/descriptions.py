@@ -121,6 +121,61 @@ RESULT: Final = _operation(
     },
     parameters=_TASK_ID,
 )
+DELIVERIES: Final = _operation(
+    "Read the tries of a task's callback",
+    "How far the callback is, and each try: when, how long, by whom, and how it ended.",
+    {
+        200: answer("The tries.", schema_of(schemas.Deliveries), "deliveries"),
+        **problem_answers(Code.TASK_NOT_FOUND, Code.UNAVAILABLE),
+    },
+    parameters=_TASK_ID,
+)
+REDELIVER: Final = _operation(
+    "Send a task's outcome again",
+    "Makes its callback due at once, whatever became of it, with the whole schedule of tries before it.",
+    {
+        202: answer("It is on its way.", schema_of(schemas.Task), "redelivered"),
+        **problem_answers(Code.TASK_NOT_FOUND, Code.NOT_ENDED, Code.NO_CALLBACK, Code.RESULT_GONE, Code.UNAVAILABLE),
+    },
+    parameters=_TASK_ID,
+)
+LIST_DELIVERIES: Final = _operation(
+    "List deliveries",
+    "Tasks whose callback is not delivered yet (`pending`), or was given up or blocked (`dead`), newest first. With "
+    "`host` a page may hold fewer than `limit`: follow `Link` to the end.",
+    {
+        200: answer(
+            "A page of deliveries.",
+            {"type": "array", "items": schema_of(schemas.DeliverySummary)},
+            "delivery_list",
+            {"Link": 'The next page (`rel="next"`), if any.', "X-Total-Count": "How many there are of all hosts."},
+        ),
+        **problem_answers(Code.INVALID_QUERY, Code.UNAVAILABLE),
+    },
+    parameters=query_parameters(
+        ("status", "Required.", {"type": "string", "enum": ["pending", "dead"]}, "dead"),
+        ("host", "Only of this host, with its port or without.", {"type": "string"}, "example.com"),
+        ("limit", "Size of a page.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, 10),
+        ("cursor", "Where the page begins; take it from `Link`.", {"type": "string"}, schemas.EXAMPLE_ID),
+    ),
+)
+REDELIVER_DEAD: Final = _operation(
+    "Send dead deliveries again",
+    "Makes all of them due that match: of a host, of tasks that ended in a span of time, or of both. One request does "
+    f"as many as a second allows; send it again with `cursor` until that is null. {CONTENT_TYPE_RULE}",
+    {
+        202: answer("So many are on their way.", schema_of(schemas.Redelivered), "redelivered_dead"),
+        **problem_answers(
+            Code.INVALID_REQUEST, Code.INVALID_JSON, Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.UNAVAILABLE
+        ),
+    },
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {"schema": schema_of(schemas.Redelivery), "examples": example_of("redelivery")}
+        },
+    },
+)
 TASK_TYPES: Final = _operation(
     "List task types",
     "The computations that can be asked for, by name.",

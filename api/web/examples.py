@@ -39,6 +39,50 @@ CANCELLED: Final = TASK | {
     "error": {"code": "cancelled", "message": "The task was cancelled"},
     "delivery": {"status": "pending", "attempts": 0, "next_at": "2025-08-19T09:24:04.020Z", "last_error": None},
 }
+DEAD: Final = {
+    "status": "dead",
+    "attempts": 2,
+    "next_at": None,
+    "last_error": "the receiver answered 410",
+}
+DELIVERIES: Final = DEAD | {
+    "last_answer": "no longer here",
+    "tries": [
+        {
+            "at": "2025-08-19T09:24:03.745Z",
+            "duration_seconds": 0.02,
+            "by": "runner",
+            "http_status": None,
+            "error": "the connection was refused",
+        },
+        {
+            "at": "2025-08-19T09:24:08.902Z",
+            "duration_seconds": 0.113,
+            "by": "service",
+            "http_status": 410,
+            "error": "the receiver answered 410",
+        },
+    ],
+}
+DELIVERY_LIST: Final = [
+    {
+        "task_id": EXAMPLE_ID,
+        "task_type": "fibonacci",
+        "task_status": "done",
+        "finished_at": "2025-08-19T09:24:03.741Z",
+        "delivery": DEAD,
+        "result_url": "https://example.com/results",
+    }
+]
+REDELIVERED: Final = TASK | {
+    "task_status": "done",
+    "task_percent_done": 100.0,
+    "queue_position": None,
+    "attempt": 1,
+    "started_at": "2025-08-19T09:24:03.702Z",
+    "finished_at": "2025-08-19T09:24:03.741Z",
+    "delivery": DEAD | {"status": "pending", "next_at": "2025-08-19T12:00:00.000Z"},
+}
 LIST: Final = [
     {
         "task_id": EXAMPLE_ID,
@@ -96,6 +140,11 @@ ALL: Final[dict[str, Any]] = {
     "cancelled": CANCELLED,
     "list": LIST,
     "outcome": OUTCOME,
+    "deliveries": DELIVERIES,
+    "delivery_list": DELIVERY_LIST,
+    "redelivered": REDELIVERED,
+    "redelivery": {"host": "example.com", "finished_from": "2025-08-19T00:00:00Z"},
+    "redelivered_dead": {"redelivered": 42, "cursor": None},
     "task_types": TASK_TYPES,
     "metrics": METRICS,
     "healthy": HEALTHY,

@@ -19,7 +19,7 @@ MAX_LIMIT: Final = 1000
 PARAMETERS: Final = ("status", "task_type", "limit", "cursor")
 
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_LIMIT: Final = re.compile(r"0*([1-9][0-9]{0,3})")
+LIMIT: Final = re.compile(r"0*([1-9][0-9]{0,3})")
 _ALL_STATES: Final = tuple(State)
 _STATE_NAMES: Final = frozenset(state.value for state in State)
 
@@ -54,15 +54,9 @@ def read_query(parameters: Sequence[tuple[str, str]]) -> ListQuery:
     Raises:
         Problem: 400 that names every parameter that is wrong.
     """
-    given: dict[str, list[str]] = {}
-    for name, value in parameters:
-        given.setdefault(name, []).append(value)
-    faults = [
-        *(_unknown(name) for name in given if name not in PARAMETERS),
-        *(_fault(name, "is given more than once") for name in PARAMETERS[1:] if len(given.get(name, ())) > 1),
-    ]
-    states = [state for value in given.get("status", ()) for state in value.split(",")]
-    task_type, limit, cursor = (given.get(name, [None])[0] for name in PARAMETERS[1:])
+    given, faults = single_values(parameters, PARAMETERS, repeated=("status",))
+    states = given["status"].split(",") if "status" in given else []
+    task_type, limit, cursor = (given.get(name) for name in PARAMETERS[1:])
     faults += [
         _fault("status", f"{shorten(state)!r} is none of {', '.join(State)}")
         for state in states
@@ -70,7 +64,7 @@ def read_query(parameters: Sequence[tuple[str, str]]) -> ListQuery:
     ]
     if task_type == "":
         faults.append(_fault("task_type", "is empty"))
-    if limit is not None and not (_LIMIT.fullmatch(limit) and int(limit) <= MAX_LIMIT):
+    if limit is not None and not (LIMIT.fullmatch(limit) and int(limit) <= MAX_LIMIT):
         faults.append(_fault("limit", f"is not an integer from 1 to {MAX_LIMIT}"))
     if cursor is not None and not is_task_id(cursor):
         faults.append(_fault("cursor", "is not a cursor that this service gave out"))
@@ -80,8 +74,26 @@ def read_query(parameters: Sequence[tuple[str, str]]) -> ListQuery:
     return ListQuery(wanted, task_type, DEFAULT_LIMIT if limit is None else int(limit), cursor)
 
 
-def _unknown(name: str) -> Fault:
-    return _fault(name, f"is no parameter of this list; they are {', '.join(PARAMETERS)}")
+def single_values(
+    parameters: Sequence[tuple[str, str]], known: Sequence[str], repeated: Sequence[str] = ()
+) -> tuple[dict[str, str], list[Fault]]:
+    """Return the parameters by name, and what is wrong with their names; those `repeated` are joined by commas."""
+    given: dict[str, list[str]] = {}
+    for name, value in parameters:
+        given.setdefault(name, []).append(value)
+    faults = [
+        *(
+            _fault(name, f"is no parameter of this list; they are {', '.join(known)}")
+            for name in given
+            if name not in known
+        ),
+        *(
+            _fault(name, "is given more than once")
+            for name in known
+            if name not in repeated and len(given.get(name, ())) > 1
+        ),
+    ]
+    return {name: ",".join(values) if name in repeated else values[0] for name, values in given.items()}, faults
 
 
 def _fault(name: str, detail: str) -> Fault:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from runner.contract import DeliveryStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from api.queue.shapes import Counts
+
+
+OUTCOMES: Final = {DeliveryStatus.PENDING: "failed"}
+"""What a try is called that led to another status than its own name: it is to be made again."""
 
 
 class QueueCollector(Collector):
@@ -39,7 +45,14 @@ class QueueCollector(Collector):
         yield _gauge("taskpost_slots_limit", "Slots that there are over all types.", self._concurrency)
         yield _gauge("taskpost_queued_input_bytes", "Bytes of input that wait.", counts.queued_bytes)
         yield _gauge("taskpost_stored_body_bytes", "Bytes of outcomes that are kept.", counts.body_bytes)
-        yield _gauge("taskpost_deliveries_due", "Callbacks that are not delivered yet.", counts.deliveries)
+        yield _gauge("taskpost_deliveries_due", "Callbacks that are not delivered yet.", counts.deliveries_pending)
+        yield _gauge("taskpost_deliveries_dead", "Callbacks that were given up or blocked.", counts.deliveries_dead)
+        late = "Seconds that the earliest callback has been due for, and is not on its way."
+        yield _gauge("taskpost_delivery_late_seconds", late, max(0.0, counts.delivery_late_seconds))
+        tries = CounterMetricFamily("taskpost_delivery_tries", "Tries of callbacks, by outcome.", labels=("outcome",))
+        for status, number in sorted(counts.tries.items()):
+            tries.add_metric((OUTCOMES.get(status, status.value),), number)
+        yield tries
 
 
 def render(counts: Counts, concurrency: int) -> bytes:

@@ -48,6 +48,11 @@ _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
     ),
     Code.TASK_ENDED: (409, "The task is done or has failed.", "The task is done already and cannot be cancelled."),
     Code.NOT_ENDED: (409, "The task has not ended yet.", "The task is running; its result is there when it has ended."),
+    Code.NO_CALLBACK: (
+        409,
+        "The task has no callback.",
+        "The task has no result_url; read its outcome by GET.",
+    ),
     Code.TASK_EXPIRED: (
         410,
         "The task of this Idempotency-Key was taken by retention.",

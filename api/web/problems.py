@@ -44,6 +44,7 @@ class Code(StrEnum):
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     TASK_ENDED = "task_ended"
     NOT_ENDED = "not_ended"
+    NO_CALLBACK = "no_callback"
     TASK_EXPIRED = "task_expired"
     RESULT_GONE = "result_gone"
     BODY_TOO_LARGE = "body_too_large"

@@ -10,9 +10,9 @@ from api.web.result_url import masked
 from runner.contract import State, format_time
 
 if TYPE_CHECKING:
-    from api.core.task import Task, TaskSummary
+    from api.core.task import Delivery, Task, TaskSummary
     from api.core.task_types import TaskTypeDefinition
-    from api.queue.shapes import SlotUse
+    from api.queue.shapes import SlotUse, Tries
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -24,7 +24,6 @@ def json_bytes(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
 
 def task_view(task: Task, waiting: Reason | None = None) -> dict[str, Any]:
     """Return a task as its own address shows it; `waiting` is used if its record says nothing of why it waits."""
-    delivery = task.delivery
     return {
         "task_id": task.task_id,
         "task_type": task.task_type,
@@ -38,12 +37,36 @@ def task_view(task: Task, waiting: Reason | None = None) -> dict[str, Any]:
         "finished_at": _time(task.finished_ms),
         "waiting_reason": None if task.ended else _reason(task.waiting or waiting),
         "error": _reason(task.error),
-        "delivery": {
-            "status": delivery.status.value,
-            "attempts": delivery.attempts,
-            "next_at": _time(delivery.next_ms),
-            "last_error": delivery.last_error,
-        },
+        "delivery": _delivery(task.delivery),
+        "result_url": None if task.result_url is None else masked(task.result_url),
+    }
+
+
+def deliveries_view(found: Tries) -> dict[str, Any]:
+    """Return how far a task's callback is, with each try that is kept."""
+    return _delivery(found.task.delivery) | {
+        "last_answer": found.answer or None,
+        "tries": [
+            {
+                "at": format_time(past.at_ms),
+                "duration_seconds": past.duration_ms / 1000,
+                "by": past.by,
+                "http_status": past.status,
+                "error": past.error,
+            }
+            for past in found.tries
+        ],
+    }
+
+
+def delivery_summary_view(task: Task) -> dict[str, Any]:
+    """Return a task as the list of deliveries shows it."""
+    return {
+        "task_id": task.task_id,
+        "task_type": task.task_type,
+        "task_status": task.state.value,
+        "finished_at": _time(task.finished_ms),
+        "delivery": _delivery(task.delivery),
         "result_url": None if task.result_url is None else masked(task.result_url),
     }
 
@@ -94,6 +117,15 @@ def _before(position: int | None) -> str:
     if number == 0:
         return "this task is next"
     return "1 task is before this one" if number == 1 else f"{number} tasks are before this one"
+
+
+def _delivery(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "status": delivery.status.value,
+        "attempts": delivery.attempts,
+        "next_at": _time(delivery.next_ms),
+        "last_error": delivery.last_error,
+    }
 
 
 def _time(milliseconds: int | None) -> str | None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import idna
-
 from runner.delivery.address import literal_address
-from runner.delivery.guard import Blocked, judge
+from runner.delivery.guard import Blocked, judge, judge_name
+from runner.delivery.target import DEFAULT_PORTS, FORM, TargetInvalid, ascii_host
 
 if TYPE_CHECKING:
     from runner.delivery.guard import Policy
@@ -17,14 +16,6 @@ MAX_URL_CHARACTERS: Final = 2048
 MAX_HOST_CHARACTERS: Final = 253
 MAX_PORT: Final = 65_535
 
-_FORM: Final = re.compile(
-    r"(?P<scheme>https?)://"
-    r"(?:(?P<userinfo>[^@/?#\[\]]*)@)?"
-    r"(?P<host>\[[0-9A-Fa-f:.]*\]|[^@:/?#\[\]]*)"
-    r"(?P<port>:[^@/?#\[\]]*)?"
-    r"(?P<rest>[/?#].*)?",
-    re.IGNORECASE | re.DOTALL,
-)
 # RFC 3986; what is sent must be what is stored, so nothing is left for an HTTP library to repair.
 _CHARACTERS: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*+")
 _PORT: Final = re.compile(r":0*[1-9][0-9]{0,4}")
@@ -37,7 +28,7 @@ def refusal(url: str, policy: Policy) -> str | None:
     """Say why a callback cannot go to this URL, or return None if it can, as far as its text tells."""
     if len(url) > MAX_URL_CHARACTERS:
         return f"The URL has more than {MAX_URL_CHARACTERS} characters"
-    parts = _FORM.fullmatch(url)
+    parts = FORM.fullmatch(url)
     if parts is None:
         return "A URL of the form http://host or https://host is wanted, with a port and a path if need be"
     if not _CHARACTERS.fullmatch((parts["userinfo"] or "") + (parts["rest"] or "")):
@@ -45,7 +36,8 @@ def refusal(url: str, policy: Policy) -> str | None:
     port = parts["port"]
     if port is not None and not (_PORT.fullmatch(port) and int(port[1:]) <= MAX_PORT):
         return f"The port is not a number from 1 to {MAX_PORT}"
-    return _host_refusal(parts["host"], policy)
+    number = DEFAULT_PORTS[parts["scheme"].lower()] if port is None else int(port[1:])
+    return _host_refusal(parts["host"], number, policy)
 
 
 def masked(url: str) -> str:
@@ -54,32 +46,31 @@ def masked(url: str) -> str:
     return f"{found['scheme']}{found['user'] or ''}***@{url[found.end() :]}" if found else url
 
 
-def _host_refusal(host: str, policy: Policy) -> str | None:
-    if not host:
-        return "The URL has no host"
-    if not host.isascii():
-        try:
-            host = idna.encode(host.lower()).decode()
-        except idna.IDNAError:
-            return "The host is not a valid international name"
+def _host_refusal(host: str, port: int, policy: Policy) -> str | None:
     if host.startswith("[") and ":" not in host:
         return "In brackets an IPv6 address is wanted"
-    address = literal_address(host)
-    if address is not None:
-        try:
-            judge(address, policy)
-        except Blocked as blocked:
-            return f"The host is not allowed: {blocked}"
-        return None
-    return _name_refusal(host.removesuffix("."), policy)
+    try:
+        name = ascii_host(host).removesuffix(".").lower()
+        address = literal_address(name)
+        if address is not None:
+            judge(address, policy, port=port)
+            return None
+        refused = _name_refusal(name)
+        if refused is None:
+            judge_name(name, port, policy)
+    except TargetInvalid:
+        return "The host is not a valid international name"
+    except Blocked as blocked:
+        return f"The host is not allowed: {blocked}"
+    return refused
 
 
-def _name_refusal(name: str, policy: Policy) -> str | None:
-    labels = name.lower().split(".")
+def _name_refusal(name: str) -> str | None:
+    if not name:
+        return "The URL has no host"
+    labels = name.split(".")
     if len(name) > MAX_HOST_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
         return "The host is neither a name, its parts of 1 to 63 letters, digits and hyphens, nor an address"
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         return "The host ends in a number and is not an address"
-    if labels[-1] == "localhost" and not policy.allow_loopback:
-        return "The host is not allowed: callbacks to this machine (localhost) are not allowed here"
     return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime  # noqa: TC003 - pydantic reads annotations at run time
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from runner.contract import DeliveryStatus, State  # noqa: TC001 - as above
 
@@ -59,6 +59,54 @@ class Delivery(BaseModel):
     attempts: int = Field(ge=0)
     next_at: datetime | None = Field(description="When the next try is due, if one is.")
     last_error: str | None
+
+
+class DeliveryTry(BaseModel):
+    """One try to deliver an outcome."""
+
+    at: datetime
+    duration_seconds: float
+    by: Literal["runner", "service"]
+    http_status: int | None = Field(description="The receiver's answer; null if there was none.")
+    error: str | None = Field(description="Why it is no success; null if it is one.")
+
+
+class Deliveries(Delivery):
+    """How far the callback is, and the tries that were made, in order: the newest 20 are kept."""
+
+    last_answer: str | None = Field(description="The beginning of the answer to the last try, if it had a body.")
+    tries: list[DeliveryTry]
+
+
+class DeliverySummary(BaseModel):
+    """A task by its delivery."""
+
+    task_id: str
+    task_type: str
+    task_status: State
+    finished_at: datetime | None
+    delivery: Delivery
+    result_url: str | None = Field(description="As submitted, credentials masked.")
+
+
+class Redelivery(BaseModel):
+    """Which dead deliveries are to be made again: all that match everything given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str | None = Field(
+        default=None, max_length=300, description="Host of their `result_url`, with its port or without."
+    )
+    finished_from: AwareDatetime | None = Field(default=None, description="Their tasks ended then or later.")
+    finished_before: AwareDatetime | None = Field(default=None, description="Their tasks ended before then.")
+    cursor: str | None = Field(default=None, description="Where to go on; take it from the last answer.")
+
+
+class Redelivered(BaseModel):
+    """What has been asked for again."""
+
+    redelivered: int = Field(ge=0, description="How many deliveries are due now.")
+    cursor: str | None = Field(description="Send the same request with it to go on; null when all is done.")
 
 
 class Task(BaseModel):
@@ -161,4 +209,5 @@ class Health(BaseModel):
 
 ALL: Final[tuple[type[BaseModel], ...]] = (
     TaskSubmission, Task, TaskAccepted, TaskSummary, TaskType, Outcome, Problem, Index, Health,
+    Deliveries, DeliverySummary, Redelivery, Redelivered,
 )  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from runner.delivery.guard import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +26,7 @@ class WebSettings:
     concurrency: int
     root_path: str = ""
     cors_origins: tuple[str, ...] = ()
-    loopback_callbacks_allowed: bool = False
+    callback_policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,27 @@ from taskpost.errors import (
     Unreachable,
     WaitTimeout,
 )
-from taskpost.models import Delivery, Reason, Result, Submitted, Task, TaskSummary, TaskType
+from taskpost.models import (
+    Deliveries,
+    Delivery,
+    DeliverySummary,
+    DeliveryTry,
+    Reason,
+    Result,
+    Submitted,
+    Task,
+    TaskSummary,
+    TaskType,
+)
 
 __all__ = [
     "ApiError",
     "Client",
     "Conflict",
+    "Deliveries",
     "Delivery",
+    "DeliverySummary",
+    "DeliveryTry",
     "FieldError",
     "InvalidTask",
     "InvalidUrl",

@@ -7,20 +7,22 @@ import os
 import re
 import uuid
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
-from taskpost.models import Result, Submitted, Task, TaskSummary, TaskType
+from taskpost.models import Deliveries, DeliverySummary, Result, Submitted, Task, TaskSummary, TaskType
 from taskpost.waiting import wait_for_ends
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
     from types import TracebackType
     from typing import Self
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 LONGEST_PAGE: Final = 1000
+T = TypeVar("T")
 
 _KEY: Final = re.compile("[!-~]{1,255}")
 
@@ -103,7 +105,8 @@ class Client:
             task_type: only tasks of this type.
             limit: at most so many.
         """
-        return islice(self._pages(status, task_type, limit), limit)
+        filters = {"status": status, "task_type": task_type, "limit": limit and min(limit, LONGEST_PAGE)}
+        return islice(self._pages("/api/tasks", filters, TaskSummary.from_json), limit)
 
     def wait(
         self, task_id: str, *, timeout_seconds: float | None = None, on_change: Callable[[Task], object] | None = None
@@ -148,6 +151,59 @@ class Client:
         """
         return self._read_bytes(self._transport.request("GET", _path(task_id) + "/result"), Result.from_body)
 
+    def deliveries(self, task_id: str) -> Deliveries:
+        """Return how far a task's callback is, and the tries that were made."""
+        return self._read(self._transport.request("GET", _path(task_id) + "/deliveries"), Deliveries.from_json)
+
+    def redeliver(self, task_id: str) -> Task:
+        """Have a task's outcome sent again, at once, whatever became of its callback.
+
+        Raises:
+            Conflict: it has not ended yet, or has no callback.
+            ApiError: with status 410, retention has removed the result.
+        """
+        return self._read(self._transport.request("POST", _path(task_id) + "/redeliver"), Task.from_json)
+
+    def list_deliveries(
+        self, status: str = "dead", *, host: str | None = None, limit: int | None = None
+    ) -> Iterator[DeliverySummary]:
+        """Iterate over deliveries, newest task first, reading page after page as they are asked for.
+
+        Args:
+            status: `dead` for those that were given up, `pending` for those that are still to be made.
+            host: only those to this host, with its port or without.
+            limit: at most so many.
+        """
+        filters = {"status": status, "host": host, "limit": limit and min(limit, LONGEST_PAGE)}
+        return islice(self._pages("/api/deliveries", filters, DeliverySummary.from_json), limit)
+
+    def redeliver_dead(
+        self,
+        *,
+        host: str | None = None,
+        finished_from: datetime | None = None,
+        finished_before: datetime | None = None,
+    ) -> int:
+        """Have all dead deliveries sent again that match everything given; return how many they are.
+
+        Args:
+            host: those to this host, with its port or without.
+            finished_from: those of tasks that ended then or later; with a time zone.
+            finished_before: those of tasks that ended before then; with a time zone.
+        """
+        times = {"finished_from": finished_from, "finished_before": finished_before}
+        body: dict[str, Any] = {"host": host} | {name: time and time.isoformat() for name, time in times.items()}
+        body = {name: value for name, value in body.items() if value is not None}
+        made_due: int = 0
+        while True:
+            content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+            response = self._transport.request("POST", "/api/deliveries/redeliver", content=content, headers=headers)
+            answer: dict[str, Any] = self._read(response, dict)
+            made_due += answer["redelivered"]
+            if answer["cursor"] is None:
+                return made_due
+            body["cursor"] = answer["cursor"]
+
     def task_types(self) -> builtins.list[TaskType]:
         """Return the computations that the service offers."""
         response = self._transport.request("GET", "/api/task-types")
@@ -157,14 +213,11 @@ class Client:
         response = self._transport.request("GET", _path(task_id), timeout_seconds=timeout_seconds)
         return self._read(response, Task.from_json)
 
-    def _pages(self, status: str | None, task_type: str | None, limit: int | None) -> Iterator[TaskSummary]:
-        filters = {"status": status, "task_type": task_type, "limit": limit and min(limit, LONGEST_PAGE)}
+    def _pages(self, path: str, filters: Mapping[str, str | int | None], build: Callable[[Any], T]) -> Iterator[T]:
         params = {name: value for name, value in filters.items() if value is not None}
-        response = self._transport.request("GET", "/api/tasks", params=params)
+        response = self._transport.request("GET", path, params=params)
         while True:
-            yield from self._read(
-                response, lambda documents: [TaskSummary.from_json(document) for document in documents]
-            )
+            yield from self._read(response, lambda documents: [build(document) for document in documents])
             following = response.links.get("next")
             if following is None:
                 return

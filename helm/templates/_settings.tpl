@@ -13,6 +13,13 @@
 {{- $_ := set $env "TASKPOST_OWNER_CONFIG_MAP" (include "taskpost.owner" .) -}}
 {{- $_ := set $env "TASKPOST_POD_FILE" "/etc/taskpost/task-pods/task-pods.json" -}}
 {{- end -}}
+{{- if or .Values.callbacks.caSecret .Values.callbacks.caConfigMap -}}
+{{- $_ := set $env "TASKPOST_CALLBACK_CA_FILE" "/etc/taskpost/callback-ca/ca.crt" -}}
+{{- end -}}
+{{- if .Values.callbacks.certificateSecret -}}
+{{- $_ := set $env "TASKPOST_CALLBACK_CERTIFICATE_FILE" "/etc/taskpost/callback-certificate/tls.crt" -}}
+{{- $_ := set $env "TASKPOST_CALLBACK_KEY_FILE" "/etc/taskpost/callback-certificate/tls.key" -}}
+{{- end -}}
 {{- range $name, $value := .Values.settings -}}
 {{- if not (kindIs "invalid" $value) -}}
 {{- $_ := set $env (printf "TASKPOST_%s" (upper $name)) (include "taskpost.settingText" $value) -}}
@@ -34,6 +41,30 @@
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* Certificates that the service and the runners of tasks have at the same paths: `volumes` and `volumeMounts`. */}}
+{{- define "taskpost.certificates" -}}
+{{- $volumes := list -}}
+{{- $ca := list (dict "key" "ca.crt" "path" "ca.crt") -}}
+{{- with .Values.redis.caSecret -}}
+{{- $volumes = append $volumes (dict "name" "redis-ca" "secret" (dict "secretName" . "items" $ca)) -}}
+{{- end -}}
+{{- with .Values.callbacks.caSecret -}}
+{{- $volumes = append $volumes (dict "name" "callback-ca" "secret" (dict "secretName" . "items" $ca)) -}}
+{{- end -}}
+{{- with .Values.callbacks.caConfigMap -}}
+{{- if $.Values.callbacks.caSecret }}{{ fail "callbacks.caSecret and callbacks.caConfigMap are both set: set one of them" }}{{ end -}}
+{{- $volumes = append $volumes (dict "name" "callback-ca" "configMap" (dict "name" . "items" $ca)) -}}
+{{- end -}}
+{{- with .Values.callbacks.certificateSecret -}}
+{{- $volumes = append $volumes (dict "name" "callback-certificate" "secret" (dict "secretName" .)) -}}
+{{- end -}}
+{{- $mounts := list -}}
+{{- range $volumes -}}
+{{- $mounts = append $mounts (dict "name" .name "mountPath" (printf "/etc/taskpost/%s" .name) "readOnly" true) -}}
+{{- end -}}
+{{- dict "volumes" $volumes "volumeMounts" $mounts | toYaml -}}
 {{- end }}
 
 {{/* Labels by which the pods of tasks are selected: api/executors/kubernetes/job.py gives them. */}}
@@ -60,11 +91,9 @@ taskpost.dev/instance: {{ include "taskpost.instance" . }}
 {{- $root := first . -}}{{- $pod := last . -}}
 {{- $secrets := list -}}
 {{- range include "taskpost.pullSecrets" (list $root $pod.imagePullSecrets) | fromYamlArray }}{{ $secrets = append $secrets .name }}{{ end -}}
-{{- $volumes := $pod.volumes -}}{{- $mounts := $pod.volumeMounts -}}
-{{- with $root.Values.redis.caSecret -}}
-{{- $volumes = append $volumes (dict "name" "redis-ca" "secret" (dict "secretName" . "items" (list (dict "key" "ca.crt" "path" "ca.crt")))) -}}
-{{- $mounts = append $mounts (dict "name" "redis-ca" "mountPath" "/etc/taskpost/redis-ca" "readOnly" true) -}}
-{{- end -}}
+{{- $certificates := include "taskpost.certificates" $root | fromYaml -}}
+{{- $volumes := concat $pod.volumes $certificates.volumes -}}
+{{- $mounts := concat $pod.volumeMounts $certificates.volumeMounts -}}
 {{- $all := dict
     "image_pull_policy" $pod.image.pullPolicy
     "command" $pod.command

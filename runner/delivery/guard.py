@@ -1,15 +1,42 @@
-"""Which addresses a callback may go to. Of all that must not be reached, this judges loopback."""
+"""Where a callback may go: a pure judgement of names and addresses, by rules that service and runner share."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import TYPE_CHECKING
+import json
+import re
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import TYPE_CHECKING, Final
+
+from runner.delivery.address import embedded_addresses, literal_address
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
+    from collections.abc import Collection
+
+    Address = IPv4Address | IPv6Address
+    Network = IPv4Network | IPv6Network
+
+NEVER: Final[tuple[tuple[str, str], ...]] = (
+    ("169.254.0.0/16", "link-local and metadata addresses"),
+    ("fe80::/10", "link-local addresses"),
+    ("0.0.0.0/8", "unspecified addresses"),
+    ("::/128", "the unspecified address"),
+    ("224.0.0.0/4", "multicast"),
+    ("ff00::/8", "multicast"),
+    ("255.255.255.255/32", "broadcast"),
+    ("192.0.0.0/24", "addresses reserved by the IETF, metadata of clouds among them"),
+    ("fec0::/10", "site-local addresses, which are no longer in use"),
+    # What clouds answer on beside 169.254.169.254: AWS, Google, Alibaba, Azure.
+    ("fd00:ec2::/32", "metadata addresses"),
+    ("fd20:ce::254/128", "metadata addresses"),
+    ("100.100.100.200/32", "metadata addresses"),
+    ("168.63.129.16/32", "metadata addresses"),
+)
+"""What is refused whatever the settings say."""
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+_PATTERN: Final = re.compile(r"[a-z0-9*._-]+")
 
 
 class Blocked(Exception):  # noqa: N818 - a verdict, not a mistake
@@ -18,29 +45,121 @@ class Blocked(Exception):  # noqa: N818 - a verdict, not a mistake
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is allowed beside public and private addresses."""
+    """What is allowed and refused beside what always is.
 
-    allow_loopback: bool
+    `allow` and `deny` hold networks (`10.0.0.0/8`) and patterns of host names (`*.example.com`): with `allow` nothing
+    else is called, and `deny` goes before it. `own` are the host and port of our Redis and of the API server.
+    """
+
+    allow_loopback: bool = False
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    own: tuple[tuple[str, int], ...] = ()
+
+    def to_json(self) -> str:
+        """Return it as text, for the environment of a runner."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Policy:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: if it is something else.
+        """
+        given = json.loads(text)
+        return cls(
+            allow_loopback=given["allow_loopback"] is True,
+            allow=tuple(given["allow"]),
+            deny=tuple(given["deny"]),
+            own=tuple((host, port) for host, port in given["own"]),
+        )
 
 
-def judge(address: IPv4Address | IPv6Address, policy: Policy) -> None:
-    """Judge the address that a connection would go to.
+@cache
+def parse_rule(text: str) -> Network | str:
+    """Return the network that an entry of `allow` or `deny` is, or the pattern of host names.
 
     Raises:
-        Blocked: if it must not.
+        ValueError: if it is neither.
     """
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    if (mapped.is_loopback or mapped.is_unspecified) and not policy.allow_loopback:
+    literal = literal_address(text)
+    if literal is not None or "/" in text or ":" in text:
+        return ip_network(text if literal is None else str(literal))
+    pattern = text.lower().removesuffix(".")
+    if not _PATTERN.fullmatch(pattern):
+        raise ValueError(f"{text!r} is neither a network like 10.0.0.0/8 nor a host name like *.example.com")
+    return pattern
+
+
+def judge_name(host: str, port: int, policy: Policy) -> None:
+    """Judge a host that is a name, as far as a name tells.
+
+    Raises:
+        Blocked: if it must not be called, whatever its addresses are.
+    """
+    name = _bare(host)
+    if not policy.allow_loopback and (name == "localhost" or name.endswith(".localhost")):
+        raise Blocked("callbacks to this machine (localhost) are not allowed here")
+    if any(_bare(own) == name and own_port == port for own, own_port in policy.own):
+        raise Blocked(f"callbacks to Taskpost's own Redis and to the API server ({name}:{port}) are not allowed")
+    if _names(policy.deny, name):
+        raise Blocked(f"callbacks to {name} are denied by callback_deny")
+    can_be_allowed = not policy.allow or _names(policy.allow, name) or any(map(_is_network, policy.allow))
+    if not can_be_allowed:
+        raise Blocked(f"callbacks to {name} are not in callback_allow")
+
+
+def judge(
+    address: Address, policy: Policy, *, host: str = "", port: int = 0, own: Collection[tuple[Address, int]] = ()
+) -> None:
+    """Judge an address that a connection would go to, and every address that is embedded in it.
+
+    `host` is the name that led there, empty if it is an address itself; `own` are the addresses and ports of Redis and
+    the API server as far as they are known now, beside those that `policy.own` holds as addresses.
+
+    Raises:
+        Blocked: if it must not be called.
+    """
+    ours = {*own, *((found, its) for name, its in policy.own if (found := literal_address(name)) is not None)}
+    every = (address, *embedded_addresses(address))
+    for one in every:
+        _refuse_always(one, address)
+        if (one, port) in ours:
+            raise Blocked(f"callbacks to Taskpost's own Redis and to the API server ({one}:{port}) are not allowed")
+        if _holds(policy.deny, one):
+            raise Blocked(f"callbacks to {address} are denied by callback_deny")
+    if policy.allow and not (_names(policy.allow, _bare(host)) or _holds(policy.allow, address)):
+        raise Blocked(f"callbacks to {address} are not in callback_allow")
+    if not policy.allow_loopback and any(_holds(LOOPBACK, one) for one in every):
         raise Blocked(f"callbacks to this machine ({address}) are not allowed here")
 
 
-async def judge_host(host: str, port: int, policy: Policy) -> None:
-    """Judge every address that a host name has now.
+def _refuse_always(address: Address, shown: Address) -> None:
+    for network, what in NEVER:
+        if _is_in(address, network):
+            raise Blocked(f"callbacks to {shown} are never allowed ({what})")
+    if address.is_reserved and not embedded_addresses(address) and not _holds(LOOPBACK, address):
+        raise Blocked(f"callbacks to {shown} are never allowed (reserved addresses)")
 
-    Raises:
-        Blocked: if one of them must not be called.
-        OSError: if the name has no address.
-    """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for *_, address in found:
-        judge(ip_address(str(address[0]).partition("%")[0]), policy)
+
+def _bare(host: str) -> str:
+    return host.lower().removesuffix(".")
+
+
+def _is_network(rule: str) -> bool:
+    return not isinstance(parse_rule(rule), str)
+
+
+def _names(rules: Collection[str], name: str) -> bool:
+    parsed = (parse_rule(rule) for rule in rules)
+    return bool(name) and any(isinstance(rule, str) and fnmatchcase(name, rule) for rule in parsed)
+
+
+def _holds(rules: Collection[str], address: Address) -> bool:
+    return any(_is_in(address, rule) for rule in rules)
+
+
+def _is_in(address: Address, rule: str) -> bool:
+    network = parse_rule(rule)
+    return not isinstance(network, str) and address in network

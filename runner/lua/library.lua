@@ -108,6 +108,60 @@ local function slots_used()
   return used
 end
 
+-- Where a callback goes, as far as fairness between receivers needs it: `host:port` of its URL, in lower case.
+local function host_of(result_url)
+  local authority = string.match(result_url, '^[^/]*//([^/?#]*)') or ''
+  return string.lower(string.match(authority, '[^@]*$'))
+end
+
+-- Whether a URL leads to a host, which may be given with its port or without; '' stands for all.
+local function is_of_host(result_url, host)
+  local found = host_of(result_url)
+  return host == '' or found == host or string.gsub(found, ':%d+$', '') == host
+end
+
+-- A delivery waits in the lane of its host: `first` tries are not held up by those that are made `again`. The score of
+-- a host is when its earliest delivery is due, or earlier: whoever claims finds out, and puts it right.
+local function schedule_delivery(lane, host, task_id, due)
+  redis.call('ZADD', key('due', lane, host), due, task_id)
+  redis.call('ZADD', key('hosts', lane), 'LT', due, host)
+end
+
+local function unschedule_delivery(host, task_id)
+  redis.call('ZREM', key('due', 'first', host), task_id)
+  redis.call('ZREM', key('due', 'again', host), task_id)
+end
+
+-- The one place where how far a delivery is changes; those that are open and those given up are indexed.
+local function set_delivery(task_id, status)
+  redis.call('HSET', key('task', task_id), 'delivery', status)
+  local open = status == 'pending' or status == 'sending'
+  local given_up = status == 'dead' or status == 'blocked'
+  redis.call(open and 'ZADD' or 'ZREM', key('deliveries', 'pending'), unpack(open and { 0, task_id } or { task_id }))
+  redis.call(given_up and 'ZADD' or 'ZREM', key('deliveries', 'dead'), unpack(given_up and { 0, task_id } or { task_id }))
+end
+
+-- Makes a delivery due at once, with its whole schedule before it. One that is being sent is left to its sender.
+-- -> its status before, or false if there is no outcome to deliver any more
+local function redeliver(task_id)
+  local record = key('task', task_id)
+  local fields = redis.call('HMGET', record, 'delivery', 'result_url', 'delivery_attempts')
+  local status = fields[1]
+  if not status or redis.call('EXISTS', key('body', task_id)) == 0 then
+    return false
+  end
+  if status ~= 'sending' then
+    local host = host_of(fields[2])
+    set_delivery(task_id, 'pending')
+    redis.call('HSET', record, 'delivery_before', fields[3] or '0')
+    unschedule_delivery(host, task_id)
+    schedule_delivery('again', host, task_id, integer(now_milliseconds()))
+    announce(task_id, 'pending')
+    wake('deliver')
+  end
+  return status
+end
+
 -- Ends a task. What is recorded of its outcome, its body and its due delivery is recorded in this one step.
 -- outcome: { state, error_code, error_message, body, finished, delivery_due, delivery_token }
 local function conclude(task_id, outcome)
@@ -133,8 +187,8 @@ local function conclude(task_id, outcome)
   redis.call('HINCRBY', key('totals'), 'body_bytes', #outcome.body)
   redis.call('RPUSH', key('ended'), task_id)
   if result_url then
-    redis.call('ZADD', key('deliveries'), outcome.delivery_due, task_id)
-    redis.call('HSET', record, 'delivery', outcome.delivery_token == '' and 'pending' or 'sending')
+    schedule_delivery('first', host_of(result_url), task_id, outcome.delivery_due)
+    set_delivery(task_id, outcome.delivery_token == '' and 'pending' or 'sending')
     if outcome.delivery_token ~= '' then
       redis.call('HSET', record, 'delivery_token', outcome.delivery_token)
     end
@@ -156,7 +210,8 @@ local function view(task_id)
   end
   local due = false
   if named.delivery == 'pending' then
-    due = redis.call('ZSCORE', key('deliveries'), task_id)
+    local host = host_of(named.result_url)
+    due = redis.call('ZSCORE', key('due', 'first', host), task_id) or redis.call('ZSCORE', key('due', 'again', host), task_id)
   end
   return { task_id, record, position, due }
 end

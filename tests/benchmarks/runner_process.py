@@ -14,6 +14,7 @@ from api.queue.queue import Queue
 from api.queue.shapes import Accepted, QueueLimits, Slot, Submission
 from runner.connect import connect_async
 from runner.contract import Env
+from runner.delivery.guard import Policy
 from tests.benchmarks.usage import Usage, usage_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run_runner(redis_url: str, result_url: str | None = None) -> Ran:
         Env.TOKEN: claim.token,
         Env.TASK_MODULES: TASK_MODULE,
         Env.SIGNING_KEYS: SIGNING_KEY,
-        Env.CALLBACK_ALLOW_LOOPBACK: "true",
+        Env.CALLBACK_POLICY: Policy(allow_loopback=True).to_json(),
         Env.CALLBACK_RETRY_SECONDS: "5.0",
     }
     usage = usage_of(RUNNER_COMMAND, {**base_environment(os.environ), "PYTHONUNBUFFERED": "1", **environment})

@@ -227,6 +227,8 @@ def test_settings_reach_the_service_as_it_reads_them(tmp_path: Path, monkeypatch
         "callback_retry_seconds": [5, 0.5, 86400],
         "cors_origins": ["https://a.example", "https://b.example"],
         "callback_allow_loopback": False,
+        "callback_allow": ["10.0.0.0/8", "*.example.com"],
+        "callback_deny": ["10.96.0.0/12"],
         "root_path": "/tasks",
     }
     environment = service_environment(template(*values_file(tmp_path, {"settings": given})))
@@ -247,6 +249,34 @@ def test_extra_env_goes_before_the_charts_own_and_no_name_is_there_twice(tmp_pat
     names = [one["name"] for one in container["env"]]
     assert len(names) == len(set(names))
     assert [one for one in container["env"] if one["name"] in {"TASKPOST_BIND", "HTTPS_PROXY"}] == extra
+
+
+def test_certificates_for_callbacks_are_at_the_same_paths_in_the_service_and_in_task_pods(tmp_path: Path):
+    given = {"callbacks": {"caConfigMap": "our-ca", "certificateSecret": "our-certificate"}}
+    rendered = template(*values_file(tmp_path, given))
+    environment = service_environment(rendered)
+    files = {name: environment[f"TASKPOST_CALLBACK_{name}_FILE"] for name in ("CA", "CERTIFICATE", "KEY")}
+    assert files == {
+        "CA": "/etc/taskpost/callback-ca/ca.crt",
+        "CERTIFICATE": "/etc/taskpost/callback-certificate/tls.crt",
+        "KEY": "/etc/taskpost/callback-certificate/tls.key",
+    }
+    service = the("Deployment", "taskpost", rendered)["spec"]["template"]["spec"]
+    config = the("ConfigMap", "taskpost-task-pods", rendered)["data"]["task-pods.json"]
+    task = json.loads(config)["default"]
+    wanted = {
+        "callback-ca": {"configMap": {"name": "our-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        "callback-certificate": {"secret": {"secretName": "our-certificate"}},
+    }
+    for volumes, mounts in (
+        (service["volumes"], service["containers"][0]["volumeMounts"]),
+        (task["volumes"], task["volume_mounts"]),
+    ):
+        for name, source in wanted.items():
+            assert {"name": name} | source in volumes
+            assert {"name": name, "mountPath": f"/etc/taskpost/{name}", "readOnly": True} in mounts
+    both = {"callbacks": {"caConfigMap": "our-ca", "caSecret": "our-ca"}}
+    assert "set one of them" in refusal(*values_file(tmp_path, both))
 
 
 def test_h06_what_is_said_of_task_pods_reaches_the_jobs(tmp_path: Path):
@@ -468,11 +498,11 @@ def test_an_ingress_leads_to_the_service_under_its_path():
 def test_alerts_name_metrics_that_exist():
     from prometheus_client.core import CollectorRegistry
 
-    from api.queue.shapes import Counts
     from api.web.metrics import QueueCollector
+    from tests.support.counts import NOTHING
 
     registry = CollectorRegistry()
-    registry.register(QueueCollector(Counts({}, {}, 0, 0, 0), 1))
+    registry.register(QueueCollector(NOTHING, 1))
     known = {metric.name for metric in registry.collect()}
     (rule,) = of_kind("PrometheusRule", template(*EVERYTHING))
     used = {name for one in rule["spec"]["groups"][0]["rules"] for name in re.findall(r"taskpost_\w+", one["expr"])}

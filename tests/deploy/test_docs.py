@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import json
 import os
 import re
 import shutil
@@ -15,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.queue.shapes import Counts
 from api.settings import ENV_PREFIX, Settings
 from api.web.metrics import QueueCollector
 from api.web.problems import Code
 from runner.delivery.schedule import DELAYS_SECONDS
 from runner.delivery.sign import parse_keys, signature_headers
 from runner.tasks.registry import BUILT_IN, find
+from tests.support.counts import NOTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +89,7 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
 
 def test_every_event_of_the_log_is_in_the_table() -> None:
     logged = set()
-    for path in (ROOT / "api").rglob("*.py"):
+    for path in (*(ROOT / "api").rglob("*.py"), *(ROOT / "runner").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(
@@ -97,8 +100,7 @@ def test_every_event_of_the_log_is_in_the_table() -> None:
 
 
 def test_every_metric_is_in_the_table() -> None:
-    counts = Counts(tasks={}, slots={}, queued_bytes=0, body_bytes=0, deliveries=0)
-    names = {metric.name for metric in QueueCollector(counts, 1).collect()}
+    names = {metric.name for metric in QueueCollector(NOTHING, 1).collect()}
     assert first_cells(table_below("operations", "Metrics")) == names
 
 
@@ -155,6 +157,80 @@ def test_the_shell_that_verifies_a_callback_does(tmp_path: Path) -> None:
         check=True,
     )
     assert answer.stdout.strip() == headers["webhook-signature"]
+
+
+FORGED = [
+    (lambda headers: headers, BODY, True),
+    (lambda headers: headers, BODY + b" ", False),
+    (lambda headers: headers | {"webhook-timestamp": "1"}, BODY, False),
+    (lambda headers: headers | {"webhook-signature": "v1,AAAA " + headers["webhook-signature"]}, BODY, True),
+]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
+@pytest.mark.parametrize(("change", "body", "genuine"), FORGED)
+def test_the_javascript_that_verifies_a_callback_does(
+    *, change: Callable[[dict[str, str]], dict[str, str]], body: bytes, genuine: bool
+) -> None:
+    call = (
+        "const given = JSON.parse(process.argv[1]);"
+        "console.log(verified(given.headers, Buffer.from(given.body, 'base64'), given.key));"
+    )
+    given = {"headers": change(signed()), "body": base64.b64encode(body).decode(), "key": KEY}
+    program = block_with("callbacks", "js", "verified") + call
+    told = subprocess.run(["node", "-e", program, json.dumps(given)], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == str(genuine).lower()
+
+
+GO_TEST = """package callback
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"os"
+	"testing"
+)
+
+func TestVerified(t *testing.T) {
+	var cases []struct {
+		Headers   map[string]string
+		Body, Key string
+		Genuine   bool
+	}
+	text, _ := os.ReadFile("cases.json")
+	if err := json.Unmarshal(text, &cases); err != nil || len(cases) == 0 {
+		t.Fatal(err)
+	}
+	for number, one := range cases {
+		header := http.Header{}
+		for name, value := range one.Headers {
+			header.Set(name, value)
+		}
+		body, _ := base64.StdEncoding.DecodeString(one.Body)
+		if Verified(header, body, one.Key) != one.Genuine {
+			t.Errorf("case %d", number)
+		}
+	}
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="there is no go here")
+def test_the_go_that_verifies_a_callback_does(tmp_path: Path) -> None:
+    (tmp_path / "go.mod").write_text("module callback\n\ngo 1.20\n")
+    (tmp_path / "callback.go").write_text(block_with("callbacks", "go", "func Verified"))
+    (tmp_path / "callback_test.go").write_text(GO_TEST)
+    cases = [
+        {"headers": change(signed()), "body": base64.b64encode(body).decode(), "key": KEY, "genuine": genuine}
+        for change, body, genuine in FORGED
+    ]
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    environment = os.environ | {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "GOPROXY": "off"}
+    told = subprocess.run(
+        ["go", "test", "./..."], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 def test_the_example_of_a_task_type_works() -> None:

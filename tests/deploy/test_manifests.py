@@ -21,6 +21,8 @@ from api.settings import ENV_PREFIX, Settings
 from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
 from runner.contract import Env, State, changes_channel, key_prefix
+from runner.delivery.post import Try
+from runner.delivery.tries import Sent
 from runner.report import Outcome, Report
 from tests.deploy.rendering import (
     EXISTING,
@@ -227,7 +229,7 @@ async def test_service_and_runner_work_as_their_users(made_secrets: list[Manifes
                 outcome = Outcome(State.DONE if error is None else State.FAILED, "null", error, 99.0)
                 report.finish(outcome, b"{}", started.now_ms, until=time.monotonic() + 5)
                 report.finish(outcome, b"{}", started.now_ms, until=time.monotonic() + 5)
-                report.delivery(status, 1, "why")
+                report.delivery(status, 1, Sent("runner", 0, Try("why")))
                 await queue.release(Slot(claim.attempt_id, "sleep"))
                 elsewhere = Report(runner_client, replace(attempt, instance="other"))
                 with pytest.raises(redis.ResponseError, match="permission"):

@@ -26,6 +26,7 @@ from api.web.application import create_app
 from api.web.problems import METHODS
 from runner.connect import connect_async
 from runner.contract import ErrorCode, State, key_prefix
+from runner.delivery.guard import Policy
 from tests.support.web import TYPES, VALID, services_of, serving, web_client
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ async def test_u12_bad_urls(client: httpx.AsyncClient, url: str) -> None:
 async def test_loopback_callbacks_are_a_setting(client: httpx.AsyncClient, queue: Queue) -> None:
     body = {**VALID, "result_url": "http://2130706433:9/"}
     assert pointers(await client.post("/api/tasks", json=body)) == ["/result_url"]
-    async with web_client(services_of(queue, loopback_callbacks_allowed=True)) as permissive:
+    async with web_client(services_of(queue, callback_policy=Policy(allow_loopback=True))) as permissive:
         assert (await permissive.post("/api/tasks", json=body)).status_code == 202
 
 

@@ -13,10 +13,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from api.core.observation import AttemptId
 from api.core.task import Reason
 from api.queue.queue import Queue
-from api.queue.shapes import Accepted, QueueLimits, Refused, Retention, Slot, Submission
+from api.queue.shapes import Accepted, QueueLimits, Refused, Retention, Room, Slot, Submission
 from runner.attempt import Attempt
 from runner.connect import connect, connect_async
 from runner.contract import ENDS, MOVES, DeliveryStatus, State
+from runner.delivery.post import Try
+from runner.delivery.tries import Sent
 from runner.report import Outcome, Report
 from runner.report import Refused as RunnerRefused
 
@@ -42,6 +44,7 @@ class ModelTask:
     tenths: int = 0
     delivery: DeliveryStatus = DeliveryStatus.NONE
     tries: int = 0
+    tries_since: int = 0
     slots: set[int] = field(default_factory=set)
 
     def move(self, state: State) -> None:
@@ -97,7 +100,10 @@ class QueueMachine(RuleBasedStateMachine):
                 result_max_bytes=1,
                 signing_keys="",
                 signing_keys_file=None,
-                callback_allow_loopback=True,
+                callback_policy="",
+                callback_ca_file=None,
+                callback_certificate_file=None,
+                callback_key_file=None,
                 callback_retry_seconds=(),
             ),
         )
@@ -277,11 +283,11 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 3), token=st.sampled_from(("sender-1", "sender-2")))
     def lease_deliveries(self, limit, token):
         due = [task_id for task_id in self.model if self.model[task_id].delivery is DeliveryStatus.PENDING]
-        _, leased = self.do(self.queue.claim_deliveries(limit, HOUR_SECONDS, token))
+        _, leased = self.do(self.queue.deliveries.claim(Room(limit, limit, limit), HOUR_SECONDS, token, {}))
         assert len(leased) == min(limit, len(due))
         for delivery in leased:
             assert delivery.task_id in due
-            assert delivery.attempts == self.model[delivery.task_id].tries
+            assert delivery.tries == self.model[delivery.task_id].tries_since
             self.model[delivery.task_id].delivery = DeliveryStatus.SENDING
             self.leases[delivery.task_id] = token
 
@@ -292,14 +298,32 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def report_delivery(self, task_id, late, status):
         token = "late" if late else self.leases.get(task_id, "none")
-        self.do(self.queue.report_delivery(task_id, token, status, 0, ""))
+        self.do(self.queue.deliveries.report(task_id, token, status, 0, Sent("service", 0, Try("no"))))
         task = self.model.get(task_id)
         if task is None or task.delivery in {DeliveryStatus.NONE, DeliveryStatus.WAITING, DeliveryStatus.DELIVERED}:
             return
         if status is DeliveryStatus.DELIVERED or token == self.leases.get(task_id):
             task.delivery = status
             task.tries += 1
+            task.tries_since += 1
             self.leases.pop(task_id, None)
+
+    @rule(task_id=tasks)
+    def redeliver(self, task_id):
+        code = self.do(self.queue.deliveries.redeliver(task_id)).code
+        task = self.model.get(task_id)
+        if task is None:
+            assert code == "unknown"
+        elif task.delivery is DeliveryStatus.NONE:
+            assert code == "no_callback"
+        elif task.state not in ENDS:
+            assert code == "not_ended"
+        elif task.delivery is DeliveryStatus.SENDING:
+            assert code == "sending"
+        else:
+            assert code == "due"
+            task.delivery = DeliveryStatus.PENDING
+            task.tries_since = 0
 
     @rule(keep=st.integers(0, 2))
     def sweep(self, keep):

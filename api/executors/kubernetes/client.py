@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from api.executors.kubernetes.seen import Object
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+HTTPS_PORT: Final = 443
 CALL_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 3.0
 WATCH_SECONDS: Final = 30
@@ -88,6 +89,14 @@ class Cluster:
         configuration.client_session_kwargs = {"trust_env": False}
         configuration.retries = None
         self._api = ApiClient(configuration)
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of the API server, None before `open`."""
+        if self._api is None:
+            return None
+        parts = urlsplit(self._api.configuration.host)
+        return parts.hostname or "", parts.port or HTTPS_PORT
 
     async def close(self) -> None:
         """Close all connections."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from api.core.observation import Cause, Observation, Phase
 from api.executors.base import AttemptSpec, Executor, ExecutorUnavailable, StartError
 from api.executors.kubernetes.attempts import Attempts
-from api.executors.kubernetes.client import ApiError, Cluster
+from api.executors.kubernetes.client import HTTPS_PORT, ApiError, Cluster
 from api.executors.kubernetes.faults import CONFLICT, NOT_FOUND, StartForbidden, start_fault
 from api.executors.kubernetes.follow import Follower
 from api.executors.kubernetes.job import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SERVICE_NAME: Final = "kubernetes.default.svc"
 TROUBLE_SECONDS: Final = 60.0
 """How long a refusal speaks for all starts: somebody must be let in to find out that it is over."""
 GONE_STATUSES: Final = frozenset({NOT_FOUND, CONFLICT})
@@ -74,6 +75,12 @@ class KubernetesExecutor(Executor):
         if self._trouble is None or time.monotonic() - self._trouble[0] > TROUBLE_SECONDS:
             return None
         return self._trouble[1]
+
+    @property
+    def own_addresses(self) -> Sequence[tuple[str, int]]:  # type: ignore[override]
+        """The API server, under the name that every cluster has for it too."""
+        address = self._cluster.address
+        return (*(() if address is None else (address,)), (SERVICE_NAME, HTTPS_PORT))
 
     async def open(self) -> None:
         """Find out how the cluster is reached. It need not answer yet."""

@@ -1,5 +1,6 @@
 #!lua flags=no-writes
--- -> { rows of { type, state, tasks }, rows of { type, slots used }, queued bytes, body bytes, deliveries due }
+-- -> { rows of { type, state, tasks }, rows of { type, slots used }, queued bytes, body bytes, open deliveries,
+--      deliveries given up, milliseconds that the earliest due one is late, rows of { status, tries that led to it } }
 local tasks, slots = {}, {}
 for _, task_type in ipairs(task_types()) do
   for state in pairs(MOVES) do
@@ -8,4 +9,14 @@ for _, task_type in ipairs(task_types()) do
   slots[#slots + 1] = { task_type, redis.call('ZCARD', key('slots', task_type)) }
 end
 local totals = redis.call('HMGET', key('totals'), 'queued_bytes', 'body_bytes')
-return { tasks, slots, totals[1] or '0', totals[2] or '0', redis.call('ZCARD', key('deliveries')) }
+local late, now = 0, now_milliseconds()
+for _, lane in ipairs({ 'first', 'again' }) do
+  local earliest = redis.call('ZRANGE', key('hosts', lane), 0, 0, 'WITHSCORES')
+  late = math.max(late, earliest[2] and now - tonumber(earliest[2]) or 0)
+end
+local tries = {}
+for _, status in ipairs({ 'delivered', 'pending', 'dead', 'blocked' }) do
+  tries[#tries + 1] = { status, redis.call('HGET', key('totals'), 'tries_' .. status) or '0' }
+end
+return { tasks, slots, totals[1] or '0', totals[2] or '0', redis.call('ZCARD', key('deliveries', 'pending')),
+  redis.call('ZCARD', key('deliveries', 'dead')), integer(late), tries }

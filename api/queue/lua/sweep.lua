@@ -11,7 +11,8 @@ local ended, totals, swept = key('ended'), key('totals'), key('swept')
 
 local function take(task_id, task_type, state)
   redis.call('HINCRBY', totals, 'body_bytes', -redis.call('STRLEN', key('body', task_id)))
-  redis.call('DEL', key('task', task_id), key('body', task_id))
+  redis.call('DEL', key('task', task_id), key('body', task_id), key('tries', task_id), key('answer', task_id))
+  redis.call('ZREM', key('deliveries', 'dead'), task_id)
   if task_type then
     redis.call('ZREM', key('index', state, task_type), task_id)
   end
@@ -23,12 +24,12 @@ end
 redis.call('ZREMRANGEBYSCORE', swept, '-inf', integer(now - max_age))
 local count, taken = redis.call('LLEN', ended), 0
 for _, task_id in ipairs(redis.call('LRANGE', ended, 0, step - 1)) do
-  local fields = redis.call('HMGET', key('task', task_id), 'type', 'state', 'attempt', 'finished')
+  local fields = redis.call('HMGET', key('task', task_id), 'type', 'state', 'attempt', 'finished', 'delivery')
   local task_type = fields[1]
   local bytes = tonumber(redis.call('HGET', totals, 'body_bytes') or 0)
   if not task_type or count > max_count or bytes > max_bytes or now - tonumber(fields[4]) >= max_age then
     redis.call('LREM', ended, 1, task_id)
-    local held = task_type and (redis.call('ZSCORE', key('deliveries'), task_id)
+    local held = task_type and (fields[5] == 'pending' or fields[5] == 'sending'
       or redis.call('ZSCORE', key('slots', task_type), task_id .. ':' .. (fields[3] or '0')))
     if held then
       redis.call('RPUSH', ended, task_id)

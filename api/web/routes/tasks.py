@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-from starlette.responses import Response
+from typing import TYPE_CHECKING, Final
 
 from api.queue.shapes import Refused
 from api.web import descriptions
+from api.web.answers import bytes_answer, json_answer
 from api.web.cancel import cancel
 from api.web.list_query import is_task_id, read_query
 from api.web.operation import Operation
 from api.web.problems import Code, Problem, no_such_task
-from api.web.representation import json_bytes, summary_view, task_view, waiting_reason
+from api.web.representation import summary_view, task_view, waiting_reason
 from api.web.request_body import idempotency_key, read_json_body
 from runner.contract import ENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from api.web.services import Services
     from api.web.submission import Intake
@@ -41,7 +39,7 @@ async def submit_task(request: Request) -> Response:
     headers = {"Location": f"tasks/{task.task_id}"}
     if outcome.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return _json({"task": task_view(task), "queue_position": task.queue_position}, 202, headers)
+    return json_answer({"task": task_view(task), "queue_position": task.queue_position}, 202, headers)
 
 
 async def list_tasks(request: Request) -> Response:
@@ -54,7 +52,7 @@ async def list_tasks(request: Request) -> Response:
     headers = {"X-Total-Count": str(page.total)}
     if page.next_cursor is not None:
         headers["Link"] = query.link_to(page.next_cursor)
-    return _json([summary_view(task) for task in page.tasks], 200, headers)
+    return json_answer([summary_view(task) for task in page.tasks], 200, headers)
 
 
 async def read_task(request: Request, task_id: str) -> Response:
@@ -66,14 +64,14 @@ async def read_task(request: Request, task_id: str) -> Response:
     task, use = found
     definition = services.types.get(task.task_type)
     limit = None if definition is None else definition.concurrency
-    return _json(task_view(task, waiting_reason(task, use, services.settings.concurrency, limit)))
+    return json_answer(task_view(task, waiting_reason(task, use, services.settings.concurrency, limit)))
 
 
 async def cancel_task(request: Request, task_id: str) -> Response:
     """Answer DELETE."""
     if not is_task_id(task_id):
         raise no_such_task(task_id)
-    return _json(task_view(await cancel(request.app.state.services.queue, task_id)))
+    return json_answer(task_view(await cancel(request.app.state.services.queue, task_id)))
 
 
 async def read_result(request: Request, task_id: str) -> Response:
@@ -88,7 +86,7 @@ async def read_result(request: Request, task_id: str) -> Response:
         raise Problem(409, Code.NOT_ENDED, f"The task is {stored.state}; its result is there when it has ended.")
     if stored.body is None:
         raise Problem(410, Code.RESULT_GONE, "The result is no longer kept.")
-    return _response(stored.body)
+    return bytes_answer(stored.body)
 
 
 def _refusal(refused: Refused) -> Problem:
@@ -103,15 +101,6 @@ def _refusal(refused: Refused) -> Problem:
             what = "tasks" if refused.code == "full_length" else "bytes of input"
             detail = f"{refused.detail} {what} wait already; the queue takes no more for now."
             return Problem(429, Code.QUEUE_FULL, detail, headers={"Retry-After": str(RETRY_WHEN_FULL_SECONDS)})
-
-
-def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:  # noqa: ANN401 - JSON
-    return _response(json_bytes(value), status, headers)
-
-
-def _response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    fixed = {"Cache-Control": "no-store"}
-    return Response(body, status, {**fixed, **headers} if headers else fixed, "application/json")
 
 
 ROUTES: Final = (

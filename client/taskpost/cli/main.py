@@ -27,6 +27,8 @@ VERBS: Final = {
         "list": "taskpost.cli.tasks:list_tasks",
         "result": "taskpost.cli.tasks:result",
         "cancel": "taskpost.cli.tasks:cancel",
+        "deliveries": "taskpost.cli.deliveries:deliveries",
+        "redeliver": "taskpost.cli.deliveries:redeliver",
         "types": "taskpost.cli.types:types",
     }.items()
 }

@@ -259,7 +259,7 @@ async def test_due_deliveries_are_made_and_made_again(queue, background):
     await until(lambda: is_delivered(queue, task_id))
 
 
-async def test_a_delivery_whose_body_is_gone_is_not_made(queue, redis_client, background):
+async def test_a_delivery_whose_body_is_gone_is_dead(queue, redis_client):
     sender = ScriptedSender(Try(None))
     task_id = await ended(queue)
     await redis_client.delete(f"{queue._prefix}body:{task_id}")
@@ -267,10 +267,12 @@ async def test_a_delivery_whose_body_is_gone_is_not_made(queue, redis_client, ba
     await deliverer._start_due(asyncio.Event())
     await asyncio.gather(*deliverer._tries)
     assert sender.posted.empty()
+    delivery = (await queue.read(task_id))[0].delivery
+    assert (delivery.status, delivery.last_error) == ("dead", "the outcome is no longer kept")
 
 
 async def test_no_more_tries_at_a_time_than_there_is_room_for_and_the_last_ones_may_end(queue, background, monkeypatch):
-    monkeypatch.setattr("api.controller.deliver.MAX_AT_A_TIME", 1)
+    monkeypatch.setattr("api.controller.deliver.AT_A_TIME", 1)
     sender = ScriptedSender(Try(None), Try(None))
     sender.hold.clear()
     for _ in range(2):
@@ -285,7 +287,7 @@ async def test_no_more_tries_at_a_time_than_there_is_room_for_and_the_last_ones_
     await asyncio.sleep(0)
     sender.hold.set()
     await asyncio.gather(delivering, return_exceptions=True)
-    assert (await queue.counts()).deliveries == 1
+    assert (await queue.counts()).deliveries_pending == 1
 
 
 async def test_a_try_that_cannot_be_reported_is_logged(queue, monkeypatch, caplog):
@@ -295,7 +297,7 @@ async def test_a_try_that_cannot_be_reported_is_logged(queue, monkeypatch, caplo
     async def unavailable(*_):
         raise QueueUnavailable("Redis does not answer: gone")
 
-    monkeypatch.setattr(queue, "report_delivery", unavailable)
+    monkeypatch.setattr(queue.deliveries, "report", unavailable)
     deliverer = Deliverer(queue, sender, (1,))
     await deliverer._start_due(asyncio.Event())
     await asyncio.gather(*deliverer._tries)

@@ -24,7 +24,7 @@ def test_the_least_there_is():
     assert (attempt.task_id, attempt.number, attempt.token, attempt.instance) == ("id", 3, "token", "default")
     assert attempt.holder
     assert attempt.holder != read_attempt(GIVEN).holder
-    assert not attempt.callback_allow_loopback
+    assert (attempt.callback_policy, attempt.callback_ca_file) == ("", None)
     assert attempt.signing_key_texts() == []
 
 
@@ -37,14 +37,19 @@ def test_all_there_is(tmp_path):
         "TASKPOST_TASK_MODULES": "a b.c",
         "TASKPOST_RESULT_MAX_BYTES": "10",
         "TASKPOST_SIGNING_KEYS_FILE": str(keys),
-        "TASKPOST_CALLBACK_ALLOW_LOOPBACK": "true",
+        "TASKPOST_CALLBACK_POLICY": "{}",
+        "TASKPOST_CALLBACK_CA_FILE": "/ca",
+        "TASKPOST_CALLBACK_CERTIFICATE_FILE": "/certificate",
+        "TASKPOST_CALLBACK_KEY_FILE": "/key",
         "TASKPOST_CALLBACK_RETRY_SECONDS": "5 30.5",
     }
     attempt = read_attempt(GIVEN | more)
     assert (attempt.instance, attempt.holder, attempt.task_modules) == ("one", "pod", ("a", "b.c"))
     assert (attempt.result_max_bytes, attempt.signing_keys_file) == (10, Path(keys))
     assert attempt.signing_key_texts() == ["whsec_a", "whsec_b"]
-    assert attempt.callback_allow_loopback
+    assert attempt.callback_policy == "{}"
+    assert attempt.callback_ca_file == Path("/ca")
+    assert (attempt.callback_certificate_file, attempt.callback_key_file) == (Path("/certificate"), Path("/key"))
     assert attempt.callback_retry_seconds == (5, 30.5)
 
 

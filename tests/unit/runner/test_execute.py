@@ -17,6 +17,7 @@ from runner import execute, report
 from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
 from runner.contract import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, State
+from runner.delivery.guard import Policy
 from runner.report import ProgressThread, Report, Unreachable
 from tests.support.wait import until
 
@@ -188,10 +189,10 @@ async def test_an_address_of_redis_that_changed_is_taken_up(queue, environment, 
 
 async def test_its_own_delivery_try_is_reported(queue, environment):
     claim = await claimed(queue, result_url="http://127.0.0.1:1/")
-    environment(claim, CALLBACK_ALLOW_LOOPBACK="true", CALLBACK_RETRY_SECONDS="5")
+    environment(claim, CALLBACK_POLICY=Policy(allow_loopback=True).to_json(), CALLBACK_RETRY_SECONDS="5")
     code, task = await run_to_end(queue, claim)
     assert (code, task.delivery.status, task.delivery.attempts) == (EXIT_OK, "pending", 1)
-    assert "ConnectError" in task.delivery.last_error
+    assert task.delivery.last_error == "the connection was refused"
 
 
 async def test_where_it_may_not_go_it_is_blocked(queue, environment):

@@ -55,6 +55,8 @@ def test_its_version_and_its_operations() -> None:
     assert set(OPERATIONS) == {
         "POST /api/tasks", "GET /api/tasks", "GET /api/tasks/{task_id}", "DELETE /api/tasks/{task_id}",
         "GET /api/tasks/{task_id}/result", "GET /api/task-types", "GET /livez", "GET /readyz", "GET /metrics", "GET /",
+        "GET /api/tasks/{task_id}/deliveries", "POST /api/tasks/{task_id}/redeliver", "GET /api/deliveries",
+        "POST /api/deliveries/redeliver",
     }  # fmt: skip
     assert len({operation["operationId"] for operation in OPERATIONS.values()}) == len(OPERATIONS)
 
@@ -92,7 +94,7 @@ def test_every_operation_has_examples_that_fit_their_schemas(name: str) -> None:
 def test_parameters_have_examples_that_fit_their_schemas() -> None:
     parameters = [parameter for operation in OPERATIONS.values() for parameter in operation.get("parameters", [])]
     assert {parameter["name"] for parameter in parameters} == {
-        "Idempotency-Key", "status", "task_type", "limit", "cursor", "task_id",
+        "Idempotency-Key", "status", "task_type", "limit", "cursor", "task_id", "host",
     }  # fmt: skip
     for parameter in parameters:
         jsonschema_rs.validator_for(parameter["schema"]).validate(parameter["example"])

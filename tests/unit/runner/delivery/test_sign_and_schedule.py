@@ -1,11 +1,10 @@
-"""Signing, judging and timing of deliveries."""
+"""Signing and timing of deliveries, and what is kept of a try."""
 
 from __future__ import annotations
 
 import base64
 import subprocess
 from datetime import UTC, datetime
-from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -13,11 +12,11 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from runner.contract import DeliveryStatus
-from runner.delivery.guard import Blocked, Policy, judge_host
-from runner.delivery.guard import judge as judge_address
-from runner.delivery.post import Sender, Try
+from runner.delivery.answer import retry_after_seconds, shown
+from runner.delivery.post import Try
 from runner.delivery.schedule import DELAYS_SECONDS, judge, next_delay_seconds
 from runner.delivery.sign import KeyInvalid, parse_keys, signature_headers
+from runner.delivery.tries import PastTry, Sent, decode, encode
 
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OTHER_KEY = "whsec_" + base64.b64encode(bytes(range(40))).decode()
@@ -64,69 +63,65 @@ def test_pauses_are_the_schedule_s_give_or_take_a_tenth(attempts, chance):
         (Try("500"), 1, (DeliveryStatus.PENDING, 5)),
         (Try("500"), 2, (DeliveryStatus.PENDING, 30)),
         (Try("500"), 3, (DeliveryStatus.DEAD, 0)),
+        (Try("410", status=410), 1, (DeliveryStatus.DEAD, 0)),
+        (Try("429", status=429, retry_after_seconds=60), 1, (DeliveryStatus.PENDING, 60)),
+        (Try("503", status=503, retry_after_seconds=60), 1, (DeliveryStatus.PENDING, 60)),
+        (Try("503", status=503, retry_after_seconds=1), 2, (DeliveryStatus.PENDING, 30)),
+        (Try("503", status=503, retry_after_seconds=1e9), 2, (DeliveryStatus.PENDING, 3600)),
+        (Try("503", status=503, retry_after_seconds=60), 3, (DeliveryStatus.DEAD, 0)),
+        (Try("500", status=500, retry_after_seconds=60), 1, (DeliveryStatus.PENDING, 5)),
     ],
 )
 def test_what_a_try_makes_of_its_delivery(result, attempts, verdict):
     assert judge(result, attempts, 0.5, (5, 30)) == verdict
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::"])
-def test_this_machine_is_refused_unless_allowed(address):
-    with pytest.raises(Blocked, match="not allowed here"):
-        judge_address(ip_address(address), Policy(allow_loopback=False))
-    judge_address(ip_address(address), Policy(allow_loopback=True))
-
-
-async def test_a_name_is_judged_by_its_addresses():
-    with pytest.raises(Blocked):
-        await judge_host("localhost", 80, Policy(allow_loopback=False))
-    await judge_host("localhost", 80, Policy(allow_loopback=True))
-    await judge_host("10.1.2.3", 80, Policy(allow_loopback=False))
-
-
-async def test_a_blocked_try_sends_nothing(receiver_address):
-    url, connections = receiver_address
-    async with Sender([], Policy(allow_loopback=False)) as sender:
-        result = await sender.post(url, "msg_1", BODY, now_seconds=0, timeout_seconds=5)
-    assert result.blocked
-    assert connections == []
+def test_the_schedule_goes_on_for_three_days():
+    assert DELAYS_SECONDS[:3] == (5, 30, 120)
+    assert 72 * 3600 <= sum(DELAYS_SECONDS) <= 84 * 3600
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("value", "seconds"),
     [
-        ("http://127.0.0.1:1/", "ConnectError"),
-        ("http://no-such-host.invalid/", ""),
-        ("http://a\n/", ""),
-        ("ftp://127.0.0.1/", "UnsupportedProtocol"),
+        ("120", 120),
+        (" 0 ", 0),
+        ("Wed, 25 Nov 2026 08:00:30 GMT", 30),
+        ("Wednesday, 25-Nov-26 08:00:30 GMT", 30),
+        ("Wed Nov 25 08:00:30 2026", 30),
+        ("Wed, 25 Nov 2026 07:00:00 GMT", 0),
+        ("", None),
+        ("-1", None),
+        ("soon", None),
+        ("\u0663", None),
+        ("9" * 5000, 999999999999),
+        ("Wed, 99 Nov 2026 08:00:30 GMT", None),
     ],
 )
-async def test_a_fault_of_any_kind_is_a_failed_try(url, words):
-    async with Sender([], Policy(allow_loopback=True), only_plain_http=True) as sender:
-        result = await sender.post(url, "msg_1", BODY, now_seconds=0, timeout_seconds=5)
-    assert not result.delivered
-    assert not result.blocked
-    assert words in (result.error or "")
+def test_retry_after_is_seconds_or_a_date(value, seconds):
+    now = datetime(2026, 11, 25, 8, 0, tzinfo=UTC).timestamp()
+    assert retry_after_seconds(value, now) == seconds
 
 
-async def test_a_receiver_that_does_not_answer_costs_the_deadline_and_no_more(receiver_address):
-    url, connections = receiver_address
-    async with Sender([], Policy(allow_loopback=True)) as sender:
-        result = await sender.post(url, "msg_1", BODY, now_seconds=0, timeout_seconds=0.2)
-    assert result.error == "no answer within 0.2 seconds"
-    assert len(connections) == 1
+@given(st.text())
+def test_no_retry_after_raises(value):
+    seconds = retry_after_seconds(value, 0)
+    assert seconds is None or seconds >= 0
 
 
-@pytest.fixture
-async def receiver_address():
-    """A listener that takes connections and never answers."""
-    import asyncio
+@given(st.binary(max_size=3000), st.sampled_from(["", "identity", "gzip"]))
+def test_what_is_shown_of_an_answer_is_text_of_a_kilobyte_at_most(body, encoding):
+    text = shown(body, encoding)
+    assert len(text.encode()) <= 1024
+    assert "\x00" not in text
 
-    connections = []
-    server = await asyncio.start_server(lambda _, writer: connections.append(writer), "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", connections
-    for writer in connections:
-        writer.close()
-        await writer.wait_closed()
-    server.close()
-    await server.wait_closed()
+
+@pytest.mark.parametrize(
+    "result", [Try(None, status=204, duration_seconds=0.0123), Try("no", duration_seconds=15), Try("x", status=500)]
+)
+def test_a_try_is_kept_and_read_again(result):
+    text = encode(Sent("service", 1_700_000_000.5, result))
+    assert decode(text) == PastTry(
+        1_700_000_000_500, round(result.duration_seconds * 1000), "service", result.status, result.error
+    )
+    assert result.error or len(text) <= 64

@@ -1,0 +1,86 @@
+"""What the settings say of callbacks, for the service and for the runners that make the first try."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from api.settings import SettingsError
+from runner.connect import parse_sentinel
+from runner.contract import Env
+from runner.delivery.guard import Policy
+from runner.delivery.post import Sender
+from runner.delivery.sign import KeyInvalid, parse_keys
+from runner.delivery.tls import Tls, TlsFiles, TlsFilesInvalid
+from runner.delivery.watched import Watched
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from api.settings import Settings
+
+REDIS_PORT: Final = 6379
+
+
+def callback_policy(settings: Settings, redis_url: str, cluster: Sequence[tuple[str, int]]) -> Policy:
+    """Return where callbacks may go. `cluster` are the hosts and ports of the API server."""
+    return Policy(
+        allow_loopback=settings.loopback_callbacks_allowed,
+        allow=settings.callback_allow,
+        deny=settings.callback_deny,
+        own=(*_redis_addresses(redis_url), *cluster),
+    )
+
+
+def make_sender(settings: Settings, keys_file: Path | None, policy: Policy) -> Sender:
+    """Return a sender whose keys and certificates are reread when their files change.
+
+    Raises:
+        SettingsError: if they cannot be used as they are now.
+    """
+    given = tuple(key.get_secret_value() for key in settings.signing_keys)
+    keys = Watched(
+        () if keys_file is None else (keys_file,),
+        lambda: parse_keys(given if keys_file is None else keys_file.read_text(encoding="utf-8").split()),
+    )
+    tls = Tls(_tls_files(settings))
+    try:
+        keys.current()
+        if any((settings.callback_ca_file, settings.callback_certificate_file)):
+            tls.context()
+    except TlsFilesInvalid as error:
+        raise SettingsError(f"{Env.CALLBACK_CA_FILE} and {Env.CALLBACK_CERTIFICATE_FILE}: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{Env.SIGNING_KEYS_FILE} cannot be read: {error}") from None
+    except KeyInvalid as error:
+        raise SettingsError(f"{Env.SIGNING_KEYS_FILE if keys_file else Env.SIGNING_KEYS}: {error}") from None
+    return Sender(keys.current, policy, tls)
+
+
+def runner_environment(settings: Settings, keys_file: Path | None, policy: Policy) -> dict[str, str]:
+    """Return what a runner is told of callbacks. Its pods have the files of certificates at the same paths."""
+    files = {
+        Env.CALLBACK_CA_FILE: settings.callback_ca_file,
+        Env.CALLBACK_CERTIFICATE_FILE: settings.callback_certificate_file,
+        Env.CALLBACK_KEY_FILE: settings.callback_key_file,
+        Env.SIGNING_KEYS_FILE: keys_file,
+    }
+    environment: dict[str, str] = {name: str(path.absolute()) for name, path in files.items() if path is not None}
+    if keys_file is None:
+        environment[Env.SIGNING_KEYS] = " ".join(key.get_secret_value() for key in settings.signing_keys)
+    return environment | {
+        Env.CALLBACK_POLICY: policy.to_json(),
+        Env.CALLBACK_RETRY_SECONDS: " ".join(map(str, settings.callback_retry_seconds)),
+    }
+
+
+def _tls_files(settings: Settings) -> TlsFiles:
+    return TlsFiles(settings.callback_ca_file, settings.callback_certificate_file, settings.callback_key_file)
+
+
+def _redis_addresses(redis_url: str) -> Sequence[tuple[str, int]]:
+    parts = urlsplit(redis_url)
+    if parts.scheme == "redis+sentinel":
+        return parse_sentinel(redis_url).sentinels
+    return () if parts.hostname is None else ((parts.hostname, parts.port or REDIS_PORT),)

@@ -1,0 +1,77 @@
+"""The deliveries in Redis: one typed method for each Lua verb."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from api.queue.shapes import DeliveryPage, DueDelivery, Lane, Redelivered, Tries
+from api.queue.views import task_from_view
+from runner.delivery.tries import decode, report_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from api.queue.shapes import DeadOnes, Room
+    from runner.delivery.tries import Sent
+
+    Call = Callable[..., Awaitable[Any]]
+
+STEP: Final = 100
+"""How many deliveries one call of Redis looks at, so that nobody waits for it."""
+
+
+class Deliveries:
+    """What is done with callbacks. Every method raises `QueueUnavailable` if Redis fails."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def claim(
+        self, room: Room, lease_seconds: float, token: str, busy: Mapping[str, int]
+    ) -> tuple[float | None, Sequence[DueDelivery]]:
+        """Lease due deliveries to a sender that has `busy` tries under way, by host.
+
+        Also return the seconds until there may be more to claim, or None if that is when a try ends.
+        """
+        pairs = [part for pair in busy.items() for part in pair]
+        limits = (room.total, room.again, room.per_host)
+        nearest, rows = await self._call("claim_deliveries", *limits, int(lease_seconds * 1000), token, *pairs)
+        due = [
+            DueDelivery(task_id.decode(), url.decode(), int(tries), Lane(lane.decode()), host.decode())
+            for task_id, url, tries, lane, host in rows
+        ]
+        return (None if nearest is None else int(nearest) / 1000), due
+
+    async def report(self, task_id: str, token: str, status: str, delay_seconds: float, sent: Sent) -> None:
+        """Record how a try ended, and when the next one is due if there is to be one."""
+        await self._call("report_delivery", *report_arguments(task_id, token, status, delay_seconds, sent))
+
+    async def tries(self, task_id: str) -> Tries | None:
+        """Return a task and the tries of its delivery that are kept, or None if there is no such task."""
+        reply = await self._call("tries", task_id)
+        if reply is None:
+            return None
+        view, tries, answer = reply
+        return Tries(task_from_view(view), tuple(decode(text) for text in tries), (answer or b"").decode())
+
+    async def redeliver(self, task_id: str) -> Redelivered:
+        """Make the delivery of a task due at once, with its whole schedule before it."""
+        code, view = await self._call("redeliver", task_id)
+        return Redelivered(code.decode(), None if view is None else task_from_view(view))
+
+    async def redeliver_dead(self, which: DeadOnes, cursor: str) -> tuple[int, str | None]:
+        """Make deliveries that were given up due at once: one step. Return how many, and where the next step begins."""
+        span = ("" if ms is None else ms for ms in (which.finished_from_ms, which.finished_before_ms))
+        made_due, following = await self._call("redeliver_dead", which.host, *span, cursor, STEP)
+        return int(made_due), None if following is None else following.decode()
+
+    async def list(
+        self, status: Literal["pending", "dead"], *, host: str, cursor: str | None, limit: int
+    ) -> DeliveryPage:
+        """Return a page of the tasks whose delivery is open, or was given up, newest first.
+
+        With a host a page may hold fewer than there is room for, or none, and still have a next one.
+        """
+        total, following, views = await self._call("list_deliveries", status, host, cursor or "", limit)
+        tasks = tuple(task_from_view(view) for view in views)
+        return DeliveryPage(tasks, int(total), None if following is None else following.decode())

@@ -1,0 +1,81 @@
+"""What a request says of deliveries: which are to be listed, and which are to be made again. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlencode
+
+from pydantic import ValidationError
+
+from api.queue.shapes import DeadOnes
+from api.web.faults import Fault, bounded, pointer
+from api.web.list_query import DEFAULT_LIMIT, LIMIT, MAX_LIMIT, is_task_id, single_values
+from api.web.problems import Code, Problem
+from api.web.schemas import Redelivery
+from api.web.strict_json import InvalidJson, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PARAMETERS: Final = ("status", "host", "limit", "cursor")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryQuery:
+    """What part of the list of deliveries is wanted."""
+
+    status: Literal["pending", "dead"]
+    host: str = ""
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
+
+    def link_to(self, cursor: str) -> str:
+        """Return the `Link` header's value for the page at `cursor`: relative, so that it holds behind any prefix."""
+        host = {"host": self.host} if self.host else {}
+        query = urlencode({"status": self.status, **host, "limit": self.limit, "cursor": cursor})
+        return f'<?{query}>; rel="next"'
+
+
+def read_delivery_query(parameters: Sequence[tuple[str, str]]) -> DeliveryQuery:
+    """Read the query's parameters.
+
+    Raises:
+        Problem: 400 that names every parameter that is wrong.
+    """
+    given, faults = single_values(parameters, PARAMETERS)
+    status, limit, cursor = given.get("status"), given.get("limit", str(DEFAULT_LIMIT)), given.get("cursor")
+    if status not in {"pending", "dead"}:
+        faults.append(Fault(pointer("status"), "is required, and is pending or dead"))
+    if not (LIMIT.fullmatch(limit) and int(limit) <= MAX_LIMIT):
+        faults.append(Fault(pointer("limit"), f"is not an integer from 1 to {MAX_LIMIT}"))
+    if cursor is not None and not is_task_id(cursor):
+        faults.append(Fault(pointer("cursor"), "is not a cursor that this service gave out"))
+    if faults or status is None:
+        raise Problem(400, Code.INVALID_QUERY, "The query is not valid.", bounded(faults))
+    return DeliveryQuery("dead" if status == "dead" else "pending", given.get("host", "").lower(), int(limit), cursor)
+
+
+def read_redelivery(raw: bytes) -> tuple[DeadOnes, str]:
+    """Read the body of a request to make dead deliveries again: which ones, and where to go on.
+
+    Raises:
+        Problem: 400 that names everything that is wrong.
+    """
+    try:
+        wanted = Redelivery.model_validate(parse(raw))
+    except InvalidJson as error:
+        raise Problem(400, Code.INVALID_JSON, error.detail, error.faults) from None
+    except ValidationError as error:
+        faults = (Fault(pointer(*detail["loc"]), detail["msg"]) for detail in error.errors(include_url=False))
+        raise Problem(400, Code.INVALID_REQUEST, "The request is not valid.", bounded(faults)) from None
+    if wanted.cursor is not None and not is_task_id(wanted.cursor):
+        fault = Fault("/cursor", "is not a cursor that this service gave out")
+        raise Problem(400, Code.INVALID_REQUEST, "The request is not valid.", (fault,))
+    which = DeadOnes((wanted.host or "").lower(), _ms(wanted.finished_from), _ms(wanted.finished_before))
+    return which, wanted.cursor or ""
+
+
+def _ms(time: datetime | None) -> int | None:
+    return None if time is None else int(time.astimezone(UTC).timestamp() * 1000)

@@ -1,0 +1,119 @@
+"""The verbs for callbacks: deliveries, redeliver."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from taskpost.cli.options import json_option
+from taskpost.cli.output import local_time, print_json, print_rows, printable, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskpost.cli.session import Session
+    from taskpost.client import Client
+    from taskpost.models import DeliverySummary, DeliveryTry
+
+TRY_WIDTHS = (19, 8, 7, 6, 60)
+WIDTHS = (36, 9, 9, 5, 19, 60)
+
+
+class Moment(click.ParamType[datetime]):
+    """A time in ISO 8601; without a zone it is the user's own."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it."""
+        try:
+            return datetime.fromisoformat(str(value)).astimezone()
+        except ValueError:
+            self.fail(f"{value!r} is no time: write 2026-11-25, or 2026-11-25T08:00:00Z.", param, ctx)
+
+
+@click.command()
+@click.argument("task_id", required=False)
+@click.option("--status", type=click.Choice(["dead", "pending"]), help="Without a task: which ones. [default: dead]")
+@click.option("--host", help="Without a task: only those to this host.")
+@click.option("--limit", type=click.IntRange(min=1), help="Without a task: at most so many. [default: all]")
+@json_option
+@click.pass_obj
+def deliveries(
+    session: Session, task_id: str | None, status: str | None, host: str | None, limit: int | None, *, as_json: bool
+) -> None:
+    """Show the tries of a task's callback, or list the callbacks that were given up."""
+    if task_id is not None and (status or host or limit):
+        raise click.UsageError("Give a task, or --status, --host and --limit.")
+    with session.connect() as client:
+        if task_id is not None:
+            _show(client, task_id, as_json=as_json)
+            return
+        found = client.list_deliveries(status or "dead", host=host, limit=limit)
+        if as_json:
+            print_json([summary.raw for summary in found])
+        else:
+            print_rows(("TASK", "STATE", "CALLBACK", "TRIES", "FINISHED", "LAST ERROR"), map(_row, found), WIDTHS)
+
+
+@click.command()
+@click.argument("task_id", required=False)
+@click.option("--dead", is_flag=True, help="All callbacks that were given up, or those that the other options say.")
+@click.option("--host", help="With --dead: those to this host.")
+@click.option("--from", "finished_from", type=Moment(), help="With --dead: of tasks that ended then or later.")
+@click.option("--before", "finished_before", type=Moment(), help="With --dead: of tasks that ended before then.")
+@click.pass_obj
+def redeliver(
+    session: Session,
+    task_id: str | None,
+    host: str | None,
+    finished_from: datetime | None,
+    finished_before: datetime | None,
+    *,
+    dead: bool,
+) -> None:
+    """Send a task's outcome again, or those of all callbacks that were given up."""
+    if dead == (task_id is not None) or (not dead and (host or finished_from or finished_before)):
+        raise click.UsageError("Give a task, or --dead, with --host, --from and --before if need be.")
+    with session.connect() as client:
+        if task_id is not None:
+            click.echo(f"callback  {client.redeliver(task_id).delivery.status}")
+        else:
+            number = client.redeliver_dead(host=host, finished_from=finished_from, finished_before=finished_before)
+            click.echo(f"{number} callbacks are sent again")
+
+
+def _show(client: Client, task_id: str, *, as_json: bool) -> None:
+    found = client.deliveries(task_id)
+    if as_json:
+        print_json(found.raw)
+        return
+    print_rows(("AT", "SECONDS", "BY", "STATUS", "ERROR"), map(_try_row, found.tries), TRY_WIDTHS)
+    click.echo(f"callback  {printable(found.delivery.status)}")
+    if found.delivery.next_at:
+        click.echo(f"next try  {local_time(found.delivery.next_at)}")
+    if found.last_answer:
+        click.echo(f"answer    {printable(found.last_answer)}")
+
+
+def _try_row(made: DeliveryTry) -> Sequence[str]:
+    return (
+        local_time(made.at),
+        f"{made.duration_seconds:.3f}".rjust(TRY_WIDTHS[1]),
+        printable(made.by),
+        str(made.http_status or "-"),
+        printable(made.error or "-"),
+    )
+
+
+def _row(found: DeliverySummary) -> Sequence[str]:
+    return (
+        found.task_id,
+        styled(found.task_status, WIDTHS[1]),
+        printable(found.delivery.status),
+        str(found.delivery.attempts).rjust(WIDTHS[3]),
+        local_time(found.finished_at),
+        printable(found.delivery.last_error or "-"),
+    )

@@ -1,0 +1,269 @@
+"""Callbacks to receivers of every kind, by the runner's try and the service's: seen, steered, fair, never lost."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from standardwebhooks import Webhook
+from taskpost import ApiError, Conflict
+
+from tests.support.misbehaving import Misbehaving
+from tests.support.service import ServiceProcess, eventually
+
+HANGING = 200
+HEALTHY = 100
+PROMPT_SECONDS = 0.3
+
+
+@pytest.fixture
+def misbehaving():
+    with Misbehaving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def client(service):
+    with service.client() as connected:
+        yield connected
+
+
+def ended(client, result_url, **more):
+    """A task that has ended, its first try made by its runner."""
+    task_id = client.submit("sleep", {"seconds": 0}, result_url=result_url, **more).task.task_id
+    client.wait(task_id, timeout_seconds=60)
+    return task_id
+
+
+def when(client, task_id, status, seconds=30):
+    def seen():
+        found = client.deliveries(task_id)
+        return found if found.delivery.status == status else None
+
+    return eventually(seen, seconds=seconds, of=f"{task_id} {status}: {client.deliveries(task_id)}")
+
+
+def test_each_try_is_told_and_a_dead_one_can_be_asked_for_again(client, misbehaving):
+    """U06: other answers than 2xx are tried again, and 204 is delivered once."""
+    task_id = ended(client, misbehaving.url("/then/500/302/204?body=not+yet"))
+    found = when(client, task_id, "delivered")
+    assert [(made.by, made.http_status) for made in found.tries] == [
+        ("runner", 500),
+        ("service", 302),
+        ("service", 204),
+    ]
+    assert [made.error for made in found.tries] == [
+        "the receiver answered 500",
+        "the receiver answered 302, and redirects are not followed",
+        None,
+    ]
+    assert all(made.duration_seconds < 5 for made in found.tries)
+    moments = [made.at for made in found.tries]
+    assert moments == sorted(moments)
+    sent = misbehaving.received
+    assert {one.headers["webhook-id"] for one in sent} == {f"msg_{task_id}"}
+    assert {one.body for one in sent} == {client.result(task_id).body}
+    assert client.redeliver(task_id).delivery.status == "pending"
+    assert len(when(client, task_id, "delivered").tries) == 4
+
+
+def test_410_is_final_until_somebody_asks_again(client, misbehaving):
+    task_id = ended(client, misbehaving.url("/status/410?body=gone+for+good"))
+    found = when(client, task_id, "dead")
+    assert (len(found.tries), found.last_answer) == (1, "gone for good")
+    assert [dead.task_id for dead in client.list_deliveries("dead")] == [task_id]
+    misbehaving.mended = True
+    client.redeliver(task_id)
+    when(client, task_id, "delivered")
+    assert list(client.list_deliveries("dead")) == []
+
+
+def test_when_the_schedule_is_used_up_a_delivery_is_dead_and_all_of_a_host_can_be_asked_for_again(
+    data_directory, misbehaving
+):
+    with (
+        ServiceProcess(data_directory, concurrency=2, callback_retry_seconds="0.1,0.2") as service,
+        service.client() as client,
+        Misbehaving() as other,
+    ):
+        began = datetime.now(UTC)
+        task_ids = [ended(client, misbehaving.url("/close")) for _ in range(3)]
+        elsewhere = ended(client, other.url("/status/500"))
+        for task_id in (*task_ids, elsewhere):
+            assert [made.by for made in when(client, task_id, "dead").tries] == ["runner", "service", "service"]
+        listed = [dead.task_id for dead in client.list_deliveries("dead", limit=2)]
+        assert listed == [elsewhere, task_ids[-1]]
+        host = f"127.0.0.1:{misbehaving.port}"
+        assert [dead.task_id for dead in client.list_deliveries("dead", host=host)] == task_ids[::-1]
+        misbehaving.mended = other.mended = True
+        assert client.redeliver_dead(host=host, finished_before=began) == 0
+        assert client.redeliver_dead(host=host, finished_from=began) == 3
+        for task_id in task_ids:
+            when(client, task_id, "delivered")
+        assert client.redeliver_dead(host="127.0.0.1", finished_before=datetime.now(UTC) + timedelta(hours=1)) == 1
+        when(client, elsewhere, "delivered")
+
+
+def test_what_cannot_be_sent_again_says_why(client, gate, misbehaving):
+    without = client.submit("sleep", {"seconds": 0}).task.task_id
+    client.wait(without, timeout_seconds=60)
+    running = client.submit("gate", gate.task_input, result_url=misbehaving.url("/status/204")).task.task_id
+    with pytest.raises(Conflict) as refused:
+        client.redeliver(without)
+    assert refused.value.code == "no_callback"
+    with pytest.raises(Conflict) as refused:
+        client.redeliver(running)
+    assert refused.value.code == "not_ended"
+    with pytest.raises(ApiError) as unknown:
+        client.redeliver("0198c0de-7e57-7000-8abc-0123456789ab")
+    assert unknown.value.status == 404
+    gate.begun()
+    gate.open()
+    client.wait(running, timeout_seconds=60)
+
+
+BEHAVIOURS = {
+    "/status/204": (204, None),
+    "/status/200?body=ok": (200, None),
+    "/endless": (200, None),
+    "/trickle-body": (200, None),
+    "/status/301": (301, "redirects are not followed"),
+    "/status/404": (404, "404"),
+    "/bomb": (500, "500"),
+    "/headers": (None, "no HTTP"),
+    "/reset": (None, "the connection broke"),
+    "/close": (None, "closed without an answer"),
+    "/garbage": (None, "no HTTP"),
+    "/hang": (None, "no answer within"),
+    "/trickle": (None, "no answer within"),
+}
+
+
+def test_the_runner_and_the_service_see_the_same_in_an_answer(data_directory, misbehaving):
+    with (
+        ServiceProcess(data_directory, concurrency=4, callback_retry_seconds="0.1") as service,
+        service.client() as client,
+    ):
+        task_ids = {
+            path: client.submit("sleep", {"seconds": 0}, result_url=misbehaving.url(path)).task.task_id
+            for path in BEHAVIOURS
+        }
+        for path, (status, error) in BEHAVIOURS.items():
+            task_id = task_ids[path]
+            client.wait(task_id, timeout_seconds=60)
+            if error is None:
+                when(client, task_id, "delivered")
+                client.redeliver(task_id)
+            found = when(client, task_id, "dead" if error else "delivered", 60)
+            first, second = found.tries[:2]
+            assert (first.by, second.by) == ("runner", "service")
+            for made in (first, second):
+                assert made.http_status == status, (path, made)
+                assert (made.error is None) == (error is None)
+                assert (error or "") in (made.error or ""), (path, made)
+        assert {one.body for one in misbehaving.received} == {
+            client.result(task_id).body for task_id in task_ids.values()
+        }
+
+
+def test_receivers_that_hang_do_not_hold_up_others(data_directory, gate):
+    """200 hosts each hang a try; what ends meanwhile, with no runner to tell it, is told at once all the same."""
+    with (
+        ServiceProcess(data_directory, concurrency=1) as service,
+        service.client() as client,
+        Misbehaving(host="0.0.0.0") as hanging,
+        Misbehaving() as healthy,
+    ):
+        client.submit("gate", gate.task_input)
+        gate.begun()
+        for number in range(HANGING):
+            url = hanging.url("/hang", f"127.0.{1 + number // 100}.{1 + number % 100}")
+            client.cancel(client.submit("sleep", {"seconds": 0}, result_url=url).task.task_id)
+        hanging.wait_for(HANGING)
+        delays = []
+        for number in range(HEALTHY):
+            task_id = client.submit("sleep", {"seconds": 0}, result_url=healthy.url("/status/204")).task.task_id
+            began = time.monotonic()
+            client.cancel(task_id)
+            healthy.wait_for(number + 1)
+            delays.append(time.monotonic() - began)
+        assert len(hanging.received) == HANGING, "none has been given up meanwhile"
+        p99 = statistics.quantiles(delays, n=100)[98]
+        assert p99 < PROMPT_SECONDS, f"p99 {p99 * 1000:.0f} ms"
+        gate.open()
+
+
+def test_one_host_gets_no_more_than_its_share(data_directory, gate):
+    with (
+        ServiceProcess(data_directory, concurrency=1) as service,
+        service.client() as client,
+        Misbehaving() as hanging,
+        Misbehaving() as healthy,
+    ):
+        client.submit("gate", gate.task_input)
+        gate.begun()
+        for _ in range(60):
+            client.cancel(client.submit("sleep", {"seconds": 0}, result_url=hanging.url("/hang")).task.task_id)
+        hanging.wait_for(16)
+        client.cancel(client.submit("sleep", {"seconds": 0}, result_url=healthy.url("/status/204")).task.task_id)
+        healthy.wait_for(1, 5)
+        assert len(hanging.received) == 16
+        gate.open()
+
+
+def test_keys_that_are_rotated_sign_from_then_on(service, client, misbehaving, data_directory):
+    keys = data_directory / "signing-keys"
+    old, new = keys.read_text().strip(), "whsec_" + "bmV3" * 10
+    task_id = ended(client, misbehaving.url("/then/500/204"))
+    when(client, task_id, "delivered")
+    fresh = keys.with_name("fresh")
+    fresh.write_text(f"{old}\n{new}\n")
+    fresh.replace(keys)
+    client.redeliver(task_id)
+    (*before, after) = misbehaving.wait_for(3)
+    for one in before:
+        Webhook(old).verify(one.body, one.headers)
+        assert len(one.headers["webhook-signature"].split()) == 1
+    for key in (old, new):
+        Webhook(key).verify(after.body, after.headers)
+    keys.write_text("half a key")  # what cannot be read leaves those before in force
+    client.redeliver(task_id)
+    Webhook(new).verify(misbehaving.wait_for(4)[3].body, misbehaving.received[3].headers)
+    assert "files_not_reread" in service.log()
+
+
+def test_u06_a_service_that_dies_between_two_tries_makes_the_second(service, misbehaving):
+    with service.client() as client:
+        task_id = ended(client, misbehaving.url("/then/500/204"))
+        service.kill()
+    service.start()
+    with service.client() as client:
+        found = when(client, task_id, "delivered", 60)
+        assert [made.by for made in found.tries] == ["runner", "service"]
+
+
+def test_retry_after_is_waited_for(client, misbehaving):
+    task_id = ended(client, misbehaving.url("/status/503?retry-after=120"))
+    found = when(client, task_id, "pending")
+    assert timedelta(seconds=110) < found.delivery.next_at - datetime.now(UTC) <= timedelta(seconds=121)
+
+
+def test_a_name_that_leads_where_nothing_may_go_is_blocked(data_directory, misbehaving):
+    with (
+        ServiceProcess(data_directory, concurrency=1, callback_deny="127.0.0.1 ::1") as service,
+        service.client() as client,
+    ):
+        with pytest.raises(ApiError) as refused:
+            client.submit("sleep", {"seconds": 0}, result_url=misbehaving.url("/status/204"))
+        assert refused.value.errors[0].pointer == "/result_url"
+        assert "denied by callback_deny" in refused.value.errors[0].detail
+        task_id = ended(client, misbehaving.url("/status/204", "localhost"))
+        found = when(client, task_id, "blocked")
+        assert "denied by callback_deny" in found.delivery.last_error
+        client.redeliver(task_id)
+        eventually(lambda: len(client.deliveries(task_id).tries) == 2)
+        assert [made.by for made in when(client, task_id, "blocked").tries] == ["runner", "service"]
+        assert misbehaving.connections == 0
+        assert [dead.delivery.status for dead in client.list_deliveries("dead")] == ["blocked"]
