@@ -244,6 +244,25 @@ def test_u06_a_service_that_dies_between_two_tries_makes_the_second(service, mis
         assert [made.by for made in found.tries] == ["runner", "service"]
 
 
+@pytest.mark.parametrize(("moment", "path"), [("before", "/status/204"), ("during", "/hang"), ("after", "/status/204")])
+def test_a_runner_that_dies_around_its_own_try_leaves_it_to_the_service(data_directory, misbehaving, moment, path):
+    with (
+        ServiceProcess(data_directory, concurrency=1, task_modules="tests.e2e.types.e2e_types") as service,
+        service.client() as client,
+    ):
+        given = {"moment": moment}
+        task_id = client.submit("dies_in_its_try", given, result_url=misbehaving.url(path)).task.task_id
+        assert client.wait(task_id, timeout_seconds=60).task_status == "done"
+        if moment != "before":
+            misbehaving.wait_for(1)
+        misbehaving.mended = True
+        found = when(client, task_id, "delivered")
+        assert [made.by for made in found.tries] == ["service"]
+        assert {one.headers["webhook-id"] for one in misbehaving.received} == {f"msg_{task_id}"}
+        assert {one.body for one in misbehaving.received} == {client.result(task_id).body}
+        assert len(misbehaving.received) == (1 if moment == "before" else 2)
+
+
 def test_retry_after_is_waited_for(client, misbehaving):
     task_id = ended(client, misbehaving.url("/status/503?retry-after=120"))
     found = when(client, task_id, "pending")

@@ -34,7 +34,7 @@ class Received:
 class Misbehaving:
     """Listens on an address; `connections` counts those that were made, `received` are the requests in order.
 
-    Paths: `/status/503?retry-after=7&body=text`, `/then/500/500/204` (one after another, the last for ever), `/hang`
+    Paths: `/status/503?retry-after=7&body=text`, `/then/500/hang/204` (one after another, the last for ever), `/hang`
     (no answer), `/trickle` (a byte now and then), `/trickle-body`, `/endless`, `/bomb`, `/headers` (1 MB of them),
     `/reset`, `/close`, `/garbage`. When `mended` every path answers 204.
     """
@@ -106,14 +106,13 @@ class Misbehaving:
 
     async def _answer(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
-        if self.mended:
-            path = "/status/204"
-        match path.strip("/").split("/"):
-            case ["status", status]:
+        words = path.strip("/").split("/")
+        if words[0] == "then":
+            turn = self._turns[path] = self._turns.get(path, 0) + 1
+            words = [words[min(turn, len(words) - 1)]]
+        match ["204"] if self.mended else words:
+            case ["status", status] | [status] if status.isdecimal():
                 await _send(writer, int(status), query)
-            case ["then", *statuses]:
-                turn = self._turns[path] = self._turns.get(path, -1) + 1
-                await _send(writer, int(statuses[min(turn, len(statuses) - 1)]), query)
             case ["hang"]:
                 await reader.read()
             case [name] if name in MISBEHAVIOUR:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any, Literal, NoReturn
 
 from runner.tasks import Progress, task_type
 from runner.tasks.inputs import TaskInput
 
+DURING_SECONDS = 1.0
 ALLOCATE = "held = bytearray(1 << 30); held[::4096] = b'x' * len(held[::4096])"
 
 
@@ -44,6 +47,37 @@ def crash(task_input: Nothing, progress: Progress) -> None:
     """End with nothing recorded."""
     print("these are my last words", flush=True)
     os._exit(7)
+
+
+class Moment(TaskInput):
+    """When to die."""
+
+    moment: Literal["before", "during", "after"]
+
+
+@task_type("dies_in_its_try", example={"moment": "before"})
+def dies_in_its_try(task_input: Moment, progress: Progress) -> str:
+    """Be done, and let the runner be gone right before, during or right after its own delivery try."""
+    from runner.delivery.post import Sender
+    from runner.report import Report
+
+    def die(*_: object, **__: object) -> NoReturn:
+        os._exit(137)  # as if killed: process 1 of a container cannot kill itself
+
+    post = Sender.post
+    match task_input.moment:
+        case "before":
+            Sender.post = die
+        case "during":
+
+            def dying(*arguments: Any, **options: Any) -> Any:
+                threading.Timer(DURING_SECONDS, die).start()
+                return post(*arguments, **options)
+
+            Sender.post = dying
+        case "after":
+            Report.delivery = die
+    return task_input.moment
 
 
 def _nothing(task_input: Nothing, progress: Progress) -> None:
