@@ -55,7 +55,7 @@ def make_sender(settings: Settings, keys_file: Path | None, policy: Policy) -> S
         raise SettingsError(f"{Env.SIGNING_KEYS_FILE} cannot be read: {error}") from None
     except KeyInvalid as error:
         raise SettingsError(f"{Env.SIGNING_KEYS_FILE if keys_file else Env.SIGNING_KEYS}: {error}") from None
-    return Sender(keys.current, policy, tls)
+    return Sender(keys.current, policy, tls, proxy=settings.callback_proxy)
 
 
 def runner_environment(settings: Settings, keys_file: Path | None, policy: Policy) -> dict[str, str]:
@@ -71,6 +71,7 @@ def runner_environment(settings: Settings, keys_file: Path | None, policy: Polic
         environment[Env.SIGNING_KEYS] = " ".join(key.get_secret_value() for key in settings.signing_keys)
     return environment | {
         Env.CALLBACK_POLICY: policy.to_json(),
+        Env.CALLBACK_PROXY: settings.callback_proxy,
         Env.CALLBACK_RETRY_SECONDS: " ".join(map(str, settings.callback_retry_seconds)),
     }
 

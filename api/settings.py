@@ -142,6 +142,10 @@ class Settings(BaseSettings):
     callback_deny: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Networks (10.0.0.0/8) and host names (*.example.com) that callbacks may not go to."
     )
+    callback_proxy: str = Field(
+        "",
+        description="Proxy that callbacks go through, e.g. http://proxy:3128; that of the environment is not used.",
+    )
     callback_ca_file: Path | None = Field(
         None, description="PEM file of CAs that receivers' certificates may be of, beside the public ones."
     )
@@ -196,6 +200,13 @@ class Settings(BaseSettings):
     def _rules_are_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for rule in value:
             parse_rule(rule)
+        return value
+
+    @field_validator("callback_proxy")
+    @classmethod
+    def _proxy_is_a_url(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^@/?#\s]+/?", value):
+            raise ValueError("a URL of the form http://host:port, without a user, is wanted")
         return value
 
     @field_validator("bind")

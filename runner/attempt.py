@@ -35,6 +35,7 @@ class Attempt:
     signing_keys: str
     signing_keys_file: Path | None
     callback_policy: str
+    callback_proxy: str
     callback_ca_file: Path | None
     callback_certificate_file: Path | None
     callback_key_file: Path | None
@@ -77,6 +78,7 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
             signing_keys=environment.get(Env.SIGNING_KEYS, ""),
             signing_keys_file=_path(environment, Env.SIGNING_KEYS_FILE),
             callback_policy=environment.get(Env.CALLBACK_POLICY, ""),
+            callback_proxy=environment.get(Env.CALLBACK_PROXY, ""),
             callback_ca_file=_path(environment, Env.CALLBACK_CA_FILE),
             callback_certificate_file=_path(environment, Env.CALLBACK_CERTIFICATE_FILE),
             callback_key_file=_path(environment, Env.CALLBACK_KEY_FILE),

@@ -98,6 +98,8 @@ class Deliverer:
             await self._deliveries.report(delivery.task_id, token, status, delay_seconds, sent)
         except QueueUnavailable as fault:
             logger.warning("delivery_not_reported", extra={"task_id": delivery.task_id, "reason": fault.reason})
+        except Exception:
+            logger.exception("delivery_failed", extra={"task_id": delivery.task_id})
         else:
             names = {"task_id": delivery.task_id, "status": status.value, "tries": delivery.tries + 1}
             logger.info("delivery_tried", extra=names | {"error": result.error})

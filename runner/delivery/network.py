@@ -100,6 +100,15 @@ class JudgedNetwork(httpcore.AsyncNetworkBackend):
         self._resolve = resolve
         self._network = httpcore.AnyIOBackend()
 
+    async def judge(self, host: str, port: int) -> None:
+        """Judge what somebody else will connect to: by its addresses, if they are known here, else by its name alone.
+
+        Raises:
+            Blocked: if it must not be called.
+        """
+        with suppress(OSError):
+            await judged_addresses(host, port, self._policy, self._resolve)
+
     async def connect_tcp(
         self,
         host: str,

@@ -15,7 +15,7 @@ from runner.delivery.answer import MAX_READ_BYTES, retry_after_seconds, shown
 from runner.delivery.guard import Blocked
 from runner.delivery.network import JudgedNetwork, resolve
 from runner.delivery.sign import signature_headers
-from runner.delivery.target import parse
+from runner.delivery.target import DEFAULT_PORTS, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 USER_AGENT: Final = "Taskpost"
 MAX_ERROR_CHARACTERS: Final = 300
+_FAULTS: Final = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError)
 ANSWER_SECONDS: Final = 1.0
 """How long the answer's body is waited for: its status has said all that counts."""
 
@@ -56,14 +57,21 @@ class Try:
 class Sender:
     """Posts outcomes. One sender serves many tries, at the same time too.
 
-    `keys` returns those that sign at the moment.
+    `keys` returns those that sign at the moment; `proxy` is the URL of one that everything goes through, if any.
     """
 
     def __init__(
-        self, keys: Callable[[], Sequence[bytes]], policy: Policy, tls: Tls, *, resolve: Resolve = resolve
+        self,
+        keys: Callable[[], Sequence[bytes]],
+        policy: Policy,
+        tls: Tls,
+        *,
+        proxy: str = "",
+        resolve: Resolve = resolve,
     ) -> None:
         self._keys = keys
         self._tls = tls
+        self._proxy = proxy
         self._network = JudgedNetwork(policy, resolve)
 
     async def post(self, url: str, delivery_id: str, body: bytes, *, now_seconds: float, timeout_seconds: float) -> Try:
@@ -77,25 +85,20 @@ class Sender:
             ended = Try(str(verdict), blocked=True)
         except TimeoutError:
             ended = Try(f"no answer within {timeout_seconds:g} seconds")
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError, ValueError) as fault:
+        except (*_FAULTS, OSError, ValueError) as fault:
             ended = Try(_words(fault)[:MAX_ERROR_CHARACTERS])
         return replace(ended, duration_seconds=loop.time() - began)
 
     async def _post(self, url: str, delivery_id: str, body: bytes, now_seconds: float) -> Try:
         target = parse(url)
-        secure = target.scheme == "https"
-        connection = httpcore.AsyncHTTPConnection(
-            httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port),
-            ssl_context=self._tls.context() if secure else None,
-            network_backend=self._network,
-        )
+        connection = await self._connection(target)
         signature = signature_headers(self._keys(), delivery_id, int(now_seconds), body)
         request = httpcore.Request(
             "POST",
             httpcore.URL(
                 scheme=target.scheme.encode(),
                 host=target.host.encode(),
-                port=target.port,
+                port=None if target.port == DEFAULT_PORTS[target.scheme] else target.port,
                 target=target.path.encode(),
             ),
             headers=[*_headers(target, body).items(), *signature.items()],
@@ -108,6 +111,15 @@ class Sender:
         finally:
             with suppress(httpcore.NetworkError, OSError):
                 await connection.aclose()
+
+    async def _connection(self, target: Target) -> httpcore.AsyncHTTPConnection | httpcore.AsyncHTTPProxy:
+        context = self._tls.context() if target.scheme == "https" else None
+        if self._proxy:
+            await self._network.judge(target.host, target.port)
+            to_proxy = self._tls.context() if self._proxy.lower().startswith("https:") else None
+            return httpcore.AsyncHTTPProxy(self._proxy, ssl_context=context, proxy_ssl_context=to_proxy)
+        origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
+        return httpcore.AsyncHTTPConnection(origin, ssl_context=context, network_backend=self._network)
 
 
 def _headers(target: Target, body: bytes) -> dict[str, str]:
@@ -158,6 +170,8 @@ def _words(fault: BaseException) -> str:
         return "the connection was closed without an answer"
     if isinstance(fault, httpcore.RemoteProtocolError):
         return f"the answer is no HTTP, or was cut off: {fault}"
+    if isinstance(fault, httpcore.ProxyError):
+        return f"the proxy did not let it through: {fault}"
     if isinstance(fault, httpcore.NetworkError):
         return f"the connection broke: {fault or type(fault).__name__}"
     return f"{type(fault).__name__}: {fault}"

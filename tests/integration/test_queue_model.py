@@ -101,6 +101,7 @@ class QueueMachine(RuleBasedStateMachine):
                 signing_keys="",
                 signing_keys_file=None,
                 callback_policy="",
+                callback_proxy="",
                 callback_ca_file=None,
                 callback_certificate_file=None,
                 callback_key_file=None,

@@ -52,6 +52,7 @@ class Misbehaving:
         self._thread.start()
         self._changed = threading.Condition()
         self._turns: dict[str, int] = {}
+        self._writers: set[asyncio.StreamWriter] = set()
         self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -84,9 +85,13 @@ class Misbehaving:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.add(writer)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 path = await self._read(reader)

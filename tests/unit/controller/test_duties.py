@@ -304,6 +304,15 @@ async def test_a_try_that_cannot_be_reported_is_logged(queue, monkeypatch, caplo
     assert "delivery_not_reported" in caplog.messages
 
 
+async def test_a_mistake_of_ours_in_a_try_costs_no_other_delivery(queue, caplog):
+    sender = ScriptedSender()  # it has nothing to answer
+    await ended(queue)
+    deliverer = Deliverer(queue, sender, (1,))
+    await deliverer._start_due(asyncio.Event())
+    await asyncio.gather(*deliverer._tries)
+    assert "delivery_failed" in caplog.messages
+
+
 async def test_what_holds_a_slot_since_we_looked_is_left_alone(queue, executor, dispatcher, settler):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
     await dispatcher._start_some(1)

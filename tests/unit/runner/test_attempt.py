@@ -38,6 +38,7 @@ def test_all_there_is(tmp_path):
         "TASKPOST_RESULT_MAX_BYTES": "10",
         "TASKPOST_SIGNING_KEYS_FILE": str(keys),
         "TASKPOST_CALLBACK_POLICY": "{}",
+        "TASKPOST_CALLBACK_PROXY": "http://proxy",
         "TASKPOST_CALLBACK_CA_FILE": "/ca",
         "TASKPOST_CALLBACK_CERTIFICATE_FILE": "/certificate",
         "TASKPOST_CALLBACK_KEY_FILE": "/key",
@@ -47,7 +48,7 @@ def test_all_there_is(tmp_path):
     assert (attempt.instance, attempt.holder, attempt.task_modules) == ("one", "pod", ("a", "b.c"))
     assert (attempt.result_max_bytes, attempt.signing_keys_file) == (10, Path(keys))
     assert attempt.signing_key_texts() == ["whsec_a", "whsec_b"]
-    assert attempt.callback_policy == "{}"
+    assert (attempt.callback_policy, attempt.callback_proxy) == ("{}", "http://proxy")
     assert attempt.callback_ca_file == Path("/ca")
     assert (attempt.callback_certificate_file, attempt.callback_key_file) == (Path("/certificate"), Path("/key"))
     assert attempt.callback_retry_seconds == (5, 30.5)

@@ -7,6 +7,7 @@ import base64
 import resource
 import ssl
 import time
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 
 import pytest
@@ -18,6 +19,24 @@ from runner.delivery.post import Sender, Try
 from runner.delivery.sign import parse_keys
 from runner.delivery.tls import Tls, TlsFiles, TlsFilesInvalid
 from tests.support.misbehaving import Misbehaving
+
+
+@asynccontextmanager
+async def serving(answer):
+    """A server of one's own on loopback; gives its address. When it is left nothing of it is open any more."""
+    writers, tasks = [], []
+
+    async def serve(reader, writer):
+        writers.append(writer)
+        tasks.append(asyncio.current_task())
+        await answer(reader, writer)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for writer in writers:
+            writer.close()
+        await asyncio.gather(*tasks, *(writer.wait_closed() for writer in writers), return_exceptions=True)
+
 
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 BODY = '{"text":"ä","n":18446744073709551616,"f":0.1}'.encode()
@@ -116,13 +135,11 @@ async def test_u08_a_compressed_bomb_stays_compressed(receiver):
 
 
 async def test_a_body_that_is_not_taken_costs_the_deadline():
-    writers = []
-    silent = await asyncio.start_server(lambda _reader, writer: writers.append(writer), "127.0.0.1", 0)
-    async with silent:
-        url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/"
-        result = await post(url, timeout_seconds=0.5, body=bytes(32 * 2**20))
-        for writer in writers:
-            writer.close()
+    async def ignore(_reader, _writer):
+        return
+
+    async with serving(ignore) as address:
+        result = await post(f"http://{address}/", timeout_seconds=0.5, body=bytes(32 * 2**20))
     assert result.error == "no answer within 0.5 seconds"
 
 
@@ -181,6 +198,61 @@ async def test_each_try_has_a_timestamp_of_its_own_and_the_keys_of_its_time(rece
     Webhook(KEY).verify(first.body, first.headers)
     for key in keys:
         Webhook(key).verify(second.body, second.headers)
+
+
+class Proxy:
+    """An HTTP proxy: forwards, or tunnels, and remembers the request lines that it was given."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def serve(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head.splitlines()[0])
+        method, target, _ = head.split(" ", 2)
+        if method == "CONNECT":
+            there, back = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await asyncio.gather(self.pipe(reader, back), self.pipe(there, writer))
+        else:
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+            writer.close()
+
+    @staticmethod
+    async def pipe(reader, writer):
+        with suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                writer.write(chunk)
+        writer.close()
+
+
+async def test_a_proxy_that_is_set_for_callbacks_is_used(authority, ca_file):
+    proxy = Proxy()
+
+    async def unknown(_name):
+        raise OSError("not known here")
+
+    async with serving(proxy.serve) as address:
+        through = {"proxy": f"http://{address}", "files": TlsFiles(ca=ca_file), "resolve": unknown}
+        assert (await post("http://far.example/x", sender=sender_of(**through))).status == 204
+        with Misbehaving(tls=server_context(authority.issue_cert("far.example"))) as receiver:
+            result = await post(receiver.url("/status/204", "far.example"), sender=sender_of(**through))
+        assert (result.error, receiver.received[0].headers["host"]) == (None, f"far.example:{receiver.port}")
+        blocked = await post("http://169.254.169.254/", sender=sender_of(**through))
+        assert blocked.blocked
+    assert proxy.asked == ["POST http://far.example/x HTTP/1.1", f"CONNECT far.example:{receiver.port} HTTP/1.1"]
+
+
+async def test_a_proxy_that_refuses_is_named():
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with serving(refuse) as address:
+        sender = sender_of(proxy=f"http://{address}", resolve=resolve_here)
+        result = await post("https://far.example/", sender=sender)
+    assert "the proxy did not let it through: 403" in (result.error or "")
 
 
 # TLS: U13.
@@ -248,8 +320,8 @@ async def test_what_speaks_no_tls_is_named():
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as plain:
-        result = await post(f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}/")
+    async with serving(refuse) as address:
+        result = await post(f"https://{address}/")
     assert (result.error or "").startswith("TLS: ")
 
 
