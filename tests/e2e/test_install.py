@@ -9,6 +9,7 @@ from os.path import relpath
 
 import pytest
 
+from tests.e2e.receiver import Receiver
 from tests.e2e.release import ROOT, Release, run, until
 
 READY_SECONDS = 60
@@ -111,6 +112,10 @@ def test_under_any_user_and_with_a_proxy_for_the_world_tasks_run_and_secrets_sta
         "extraEnv": proxy,
     }
     release = Release(make_namespace("any-user"), values).install()
+    receiver = Receiver()
+    receiver.keys.append(release.signing_key())
+    assert receiver.of(release.submit("sleep", {"seconds": 0}, receiver.url))["status"] == "done"
+    receiver.close()
     task_id = release.submit("sleep", {"seconds": 3}, "http://user:hushhush@receiver.invalid/")
     release.running(task_id)
     shown = release.kubectl("get", "pods,jobs,configmaps,deployments,statefulsets,events", "-o", "yaml")

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 from taskpost import ApiError, Conflict
 
 from tests.support.misbehaving import Misbehaving
@@ -19,9 +19,21 @@ PROMPT_SECONDS = 0.3
 
 
 @pytest.fixture
-def misbehaving():
+def misbehaving(data_directory):
+    """A receiver; when the test is over every try that it had is signed by a key of the service."""
     with Misbehaving() as receiver:
         yield receiver
+        keys = (data_directory / "signing-keys").read_text().split()
+        for one in receiver.received:
+            assert any(is_signed(one, key) for key in keys), one
+
+
+def is_signed(one, key):
+    try:
+        Webhook(key).verify(one.body, one.headers)
+    except WebhookVerificationError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -232,6 +244,7 @@ def test_keys_that_are_rotated_sign_from_then_on(service, client, misbehaving, d
     client.redeliver(task_id)
     Webhook(new).verify(misbehaving.wait_for(4)[3].body, misbehaving.received[3].headers)
     assert "files_not_reread" in service.log()
+    keys.write_text(f"{old}\n{new}\n")
 
 
 def test_u06_a_service_that_dies_between_two_tries_makes_the_second(service, misbehaving):
