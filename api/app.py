@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api import callbacks
+from api.catalog import Catalog
 from api.controller.controller import Controller, ControllerConfig
 from api.core.settle import Limits
-from api.core.task_types import TaskTypeDefinition
 from api.embedded.directory import DataDirectory
 from api.embedded.valkey import embedded_valkey
 from api.executors.kubernetes import KubernetesExecutor
@@ -29,7 +30,6 @@ from api.web.application import create_app
 from api.web.services import Services, WebSettings
 from runner.connect import RedisUrlError, connect_async
 from runner.contract import Env
-from runner.tasks.registry import TaskModuleError, load_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from redis.asyncio import Redis
 
+    from api.core.task_types import Definitions
     from api.executors.base import Executor
     from api.settings import Settings
     from runner.delivery.guard import Policy
@@ -64,14 +65,14 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         DirectoryInUseError: if another service has the data directory.
         ValkeyError: if the embedded Valkey cannot be started.
     """
-    definitions = _definitions(settings)
+    catalog = Catalog(settings)
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(DataDirectory(settings.data_dir))
         if settings.redis_url is None:
             redis_url = await stack.enter_async_context(embedded_valkey(directory))
         else:
             redis_url = settings.redis_url.get_secret_value()
-        executor = await _executor(settings, directory)
+        executor = await _executor(settings, directory, catalog)
         keys_file = _signing_keys_file(settings, directory)
         client = _connect(redis_url)
         stack.push_async_callback(client.aclose)
@@ -85,7 +86,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             lambda: wakeups(client, settings.instance),
             _controller_config(
                 settings,
-                definitions,
+                catalog,
                 environment=_runner_environment(settings, redis_url, keys_file, policy),
                 owner=owner,
             ),
@@ -95,7 +96,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(_finish, running, stop)
         services = Services(
             queue=queue,
-            types=definitions,
+            types=catalog,
             settings=_web_settings(settings, policy),
             ready=lambda: _why_not_ready(queue, executor, checked),
         )
@@ -129,7 +130,7 @@ async def _why_not_ready(queue: Queue, executor: Executor, checked: asyncio.Even
     return executor.trouble if checked.is_set() else "Redis has not been checked yet"
 
 
-async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
+async def _executor(settings: Settings, directory: DataDirectory, types: Definitions) -> Executor:
     if settings.executor == "local":
         return LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds)
     needed = {
@@ -156,7 +157,7 @@ async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
             start_deadline_seconds=settings.start_deadline_seconds,
             grace_seconds=settings.grace_seconds,
         ),
-        lambda task_type: pods.of_type(task_type, settings.runner_image),
+        lambda task_type: pods.of_type(types().get(task_type), settings.runner_image),
         owner_config_map=settings.owner_config_map,
     )
 
@@ -166,29 +167,6 @@ def _connect(redis_url: str) -> Redis:
         return connect_async(redis_url)
     except (RedisUrlError, ValueError) as error:
         raise SettingsError(f"{Env.REDIS_URL} cannot be used: {error}") from None
-
-
-def _definitions(settings: Settings) -> dict[str, TaskTypeDefinition]:
-    try:
-        task_types = load_all(settings.task_modules)
-    except TaskModuleError as error:
-        raise SettingsError(f"{Env.TASK_MODULES}: {error}") from None
-    unknown = sorted(settings.type_concurrency.keys() - task_types.keys())
-    if unknown:
-        known = ", ".join(sorted(task_types))
-        raise SettingsError(f"TASKPOST_TYPE_CONCURRENCY names {', '.join(unknown)}; the task types here are {known}")
-    return {
-        name: TaskTypeDefinition(
-            name=name,
-            description=task_type.description,
-            input_schema=task_type.input_schema,
-            example=task_type.example,
-            concurrency=settings.type_concurrency.get(name),
-            max_timeout_seconds=task_type.max_timeout_seconds,
-            default_timeout_seconds=task_type.default_timeout_seconds,
-        )
-        for name, task_type in sorted(task_types.items())
-    }
 
 
 def _signing_keys_file(settings: Settings, directory: DataDirectory) -> Path | None:
@@ -204,6 +182,7 @@ def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | No
         Env.REDIS_MIN_REPLICAS: str(settings.redis_min_replicas),
         Env.INSTANCE: settings.instance,
         Env.TASK_MODULES: " ".join(settings.task_modules),
+        Env.TASK_PATH: os.pathsep.join(settings.task_path),
         Env.RESULT_MAX_BYTES: str(settings.result_max_bytes),
     }
     return environment | callbacks.runner_environment(settings, keys_file, policy)
@@ -211,14 +190,14 @@ def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | No
 
 def _controller_config(
     settings: Settings,
-    definitions: Mapping[str, TaskTypeDefinition],
+    types: Definitions,
     *,
     environment: Mapping[str, str],
     owner: str,
 ) -> ControllerConfig:
     return ControllerConfig(
         concurrency=settings.concurrency,
-        type_limits={name: definition.concurrency for name, definition in definitions.items()},
+        types=types,
         environment=environment,
         owner=owner,
         limits=Limits(settings.max_attempts, settings.start_deadline_seconds),

@@ -94,6 +94,13 @@ class Settings(BaseSettings):
     task_modules: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Python modules that register further task types, separated by commas."
     )
+    task_types_file: Path | None = Field(
+        None, description="YAML file of task types, reread when it changes: see docs/task-types.md."
+    )
+    task_path: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Directories that modules of task types are looked for in, separated by ':'.",
+    )
     # Attempts as Kubernetes Jobs.
     namespace: str | None = Field(
         None, description="Namespace of the Jobs; unset: that of the service's own pod, else default."
@@ -170,6 +177,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
+
+    @field_validator("task_path", mode="before")
+    @classmethod
+    def _directories(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(str(Path(part).absolute()) for part in value.split(os.pathsep) if part)
 
     @field_validator("type_concurrency", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""`python -m runner`: run the attempt that the environment names."""
+"""`python -m runner`: run the attempt that the environment names. `python -m runner describe`: tell of task types."""
 
 import ctypes
 import signal
@@ -19,6 +19,11 @@ def end_at_once_on_sigterm() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["describe"]:
+        from runner.describe import main as describe
+
+        sys.exit(describe(sys.argv[2:]))
+
     end_at_once_on_sigterm()
 
     from runner.execute import main

@@ -31,6 +31,8 @@ class Attempt:
     token: str
     holder: str
     task_modules: tuple[str, ...]
+    task_path: tuple[str, ...]
+    task_python: str
     result_max_bytes: int
     signing_keys: str
     signing_keys_file: Path | None
@@ -74,6 +76,8 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
             token=environment[Env.TOKEN],
             holder=environment.get(Env.HOLDER) or secrets.token_hex(8),
             task_modules=tuple(environment.get(Env.TASK_MODULES, "").split()),
+            task_path=tuple(filter(None, environment.get(Env.TASK_PATH, "").split(os.pathsep))),
+            task_python=environment.get(Env.TASK_PYTHON, ""),
             result_max_bytes=int(environment.get(Env.RESULT_MAX_BYTES, DEFAULT_RESULT_MAX_BYTES)),
             signing_keys=environment.get(Env.SIGNING_KEYS, ""),
             signing_keys_file=_path(environment, Env.SIGNING_KEYS_FILE),

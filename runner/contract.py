@@ -72,6 +72,8 @@ class Env(StrEnum):
     TOKEN = "TASKPOST_TOKEN"  # noqa: S105 - a name, and the token it names is a fence, no secret
     HOLDER = "TASKPOST_HOLDER"
     TASK_MODULES = "TASKPOST_TASK_MODULES"
+    TASK_PATH = "TASKPOST_TASK_PATH"
+    TASK_PYTHON = "TASKPOST_TASK_PYTHON"
     RESULT_MAX_BYTES = "TASKPOST_RESULT_MAX_BYTES"
     SIGNING_KEYS = "TASKPOST_SIGNING_KEYS"
     SIGNING_KEYS_FILE = "TASKPOST_SIGNING_KEYS_FILE"
@@ -121,6 +123,7 @@ class ErrorCode(StrEnum):
     CRASHED = "crashed"
     LOST = "lost"
     CANNOT_START = "cannot_start"
+    TYPE_REMOVED = "type_removed"
     REJECTED = "rejected"
     JOB_DELETED = "job_deleted"
     CANCELLED = "cancelled"

@@ -7,6 +7,7 @@ import random
 import sys
 import time
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from runner.attempt import EnvironmentInvalid, read_attempt
@@ -69,8 +70,8 @@ def _run(attempt: Attempt, report: Report) -> None:
     until = began + (started.started_ms + started.timeout_ms - started.now_ms) / 1000
     if started.result_url is not None:
         _import_delivery()
-    report.finish(outcome, body, finished_ms, until=until)
-    if started.result_url is not None:
+    recorded = report.finish(outcome, body, finished_ms, until=until)
+    if recorded and started.result_url is not None:
         _deliver(attempt, report, started.result_url, body)
 
 
@@ -78,24 +79,39 @@ def _compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
     thread = ProgressThread(report)
     thread.start()
     try:
-        return Outcome(State.DONE, _result(attempt, started, thread), None, thread.latest)
-    except ResultRefused as refusal:
-        return _failed(refusal.code, str(refusal), thread.latest)
-    except BaseException as fault:  # noqa: BLE001 - whatever a task raises, SystemExit too, is its failure and not ours
-        traceback.print_exc()
-        return _failed(ErrorCode.TASK_ERROR, f"{type(fault).__name__}: {fault}", thread.latest)
+        outcome = _judged(attempt, report, started, thread)
     finally:
         thread.end()
+    return replace(outcome, percent=thread.latest, message=thread.message)
 
 
-def _result(attempt: Attempt, started: Started, thread: ProgressThread) -> str:
+def _judged(attempt: Attempt, report: Report, started: Started, thread: ProgressThread) -> Outcome:
+    from runner.tasks.verdicts import Fail, Retry  # noqa: PLC0415 - while `start` is on record
+
+    try:
+        return Outcome(State.DONE, _result(attempt, report, started, thread), None)
+    except ResultRefused as refusal:
+        return _failed(refusal.code, str(refusal))
+    except Fail as verdict:
+        return _failed(verdict.code, str(verdict))
+    except Retry as verdict:
+        after = verdict.after_seconds
+        return _failed(ErrorCode.TASK_ERROR, str(verdict), "own" if after is None else str(int(after * 1000)))
+    except BaseException as fault:  # noqa: BLE001 - whatever a task raises, SystemExit too, is its failure and not ours
+        traceback.print_exc()
+        return _failed(ErrorCode.TASK_ERROR, f"{type(fault).__name__}: {fault}")
+
+
+def _result(attempt: Attempt, report: Report, started: Started, thread: ProgressThread) -> str:
     from pydantic import ValidationError  # noqa: PLC0415 - imported with the task type, while `start` is on record
 
     from runner.tasks.progress import Progress  # noqa: PLC0415
-    from runner.tasks.registry import TaskModuleError, find  # noqa: PLC0415
+    from runner.tasks.registry import TaskModuleError, add_path, find, refer  # noqa: PLC0415
 
     try:
-        task_type = find(started.task_type, attempt.task_modules)
+        add_path(attempt.task_path)
+        named = attempt.task_python
+        task_type = refer(named) if named else find(started.task_type, attempt.task_modules)
     except TaskModuleError as error:
         raise ResultRefused(ErrorCode.TASK_ERROR, str(error)) from error
     if task_type is None:
@@ -105,14 +121,15 @@ def _result(attempt: Attempt, started: Started, thread: ProgressThread) -> str:
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, fault['loc'])) or 'input'}: {fault['msg']}" for fault in error.errors())
         raise ResultRefused(ErrorCode.INPUT_INVALID, "; ".join(faults)) from error
-    progress = Progress(thread.set)
+    saved = None if started.checkpoint is None else json.loads(started.checkpoint)
+    progress = Progress(thread.set, say=thread.say, keep=report.save, saved=saved)
     progress(0)
     return encode_result(task_type.function(task_input, progress), attempt.result_max_bytes)
 
 
-def _failed(code: ErrorCode, message: str, percent: float) -> Outcome:
-    error = Error(code=code.value, message=_clean(message)[:MAX_MESSAGE_CHARACTERS])
-    return Outcome(State.FAILED, "null", error, percent)
+def _failed(code: str, message: str, retry: str = "") -> Outcome:
+    error = Error(code=str(code), message=_clean(message)[:MAX_MESSAGE_CHARACTERS])
+    return Outcome(State.FAILED, "null", error, retry=retry)
 
 
 def _clean(text: str) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PROGRESS_INTERVAL_SECONDS: Final = 0.3
 START_PATIENCE_SECONDS: Final = 60.0
+SAVE_PATIENCE_SECONDS: Final = 30.0
+MAX_MESSAGE_CHARACTERS: Final = 500
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
 MOST_TENTHS: Final = 999
@@ -51,16 +53,21 @@ class Started:
     now_ms: int
     timeout_ms: int
     result_url: str | None
+    checkpoint: bytes | None
+    """What an attempt before this one saved, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a task ended: `done` with a result, or `failed` with an error; and how far it was, in percent."""
+    """How a task ended: `done` with a result, or `failed` with an error; and how far it said it was."""
 
     state: State
     result_json: str
     error: Error | None
-    percent: float
+    percent: float = 0.0
+    message: str = ""
+    retry: str = ""
+    """`own` if the task asks to be tried again after its type's pause, or after how many milliseconds."""
 
 
 class Report:
@@ -107,7 +114,7 @@ class Report:
         )
         if reply[0] != b"started":
             raise Refused(f"the task is {reply[1].decode()}")
-        _, task_type, task_input, created, started, now, timeout, result_url = reply
+        _, task_type, task_input, created, started, now, timeout, result_url, checkpoint = reply
         return Started(
             task_type=task_type.decode(),
             task_input=task_input,
@@ -116,14 +123,26 @@ class Report:
             now_ms=int(now),
             timeout_ms=int(timeout),
             result_url=None if result_url is None else result_url.decode(),
+            checkpoint=checkpoint,
         )
 
-    def progress(self, percent: float) -> bool:
+    def progress(self, percent: float, message: str = "") -> bool:
         """Report how far the task is; False if this attempt is no longer the current one."""
-        return bool(self._call("progress", *self._identity, _tenths(percent)) == 1)
+        return bool(self._call("progress", *self._identity, _tenths(percent), message) == 1)
 
-    def finish(self, outcome: Outcome, body: bytes, finished_ms: int, *, until: float) -> None:
+    def save(self, data: str) -> None:
+        """Keep data for the next attempt.
+
+        Raises:
+            Unreachable: if Redis does not take them for half a minute.
+        """
+        until = time.monotonic() + SAVE_PATIENCE_SECONDS
+        self._persist(lambda: self._call("save", *self._identity, data), until=until)
+
+    def finish(self, outcome: Outcome, body: bytes, finished_ms: int, *, until: float) -> bool:
         """Record the outcome, again and again until the deadline (`until`, of the monotonic clock) while Redis is away.
+
+        Returns False if the failure is no outcome, because the task is to be tried again.
 
         Raises:
             Refused: if the task has moved on.
@@ -132,10 +151,12 @@ class Report:
         error = outcome.error
         code, message = ("", "") if error is None else (error["code"], error["message"])
         lease_ms = int(RUNNER_DELIVERY_LEASE_SECONDS * 1000)
-        last = (body, finished_ms, lease_ms, _tenths(outcome.percent))
+        last = (body, finished_ms, lease_ms, _tenths(outcome.percent), outcome.retry, outcome.message)
         arguments = (*self._identity, outcome.state.value, code, message, *last)
-        if self._persist(lambda: self._call_replicated("finish", *arguments), until=until) != b"recorded":
+        reply = self._persist(lambda: self._call_replicated("finish", *arguments), until=until)
+        if reply not in {b"recorded", b"retry"}:
             raise Refused("the task has ended otherwise, or has another attempt")
+        return bool(reply == b"recorded")
 
     def delivery(self, status: str, delay_seconds: float, sent: Sent) -> None:
         """Record how the delivery try ended. If Redis is away the try's lease runs out, and the service tries again."""
@@ -171,12 +192,18 @@ class ProgressThread(threading.Thread):
         super().__init__(name="progress", daemon=True)
         self._report = report
         self.latest = 0.0
+        self.message = ""
         self._changed = threading.Event()
         self._over = threading.Event()
 
     def set(self, percent: float) -> None:
         """Take note of a new percent; returns at once."""
         self.latest = percent
+        self._changed.set()
+
+    def say(self, message: str) -> None:
+        """Take note of a few words to be shown; returns at once."""
+        self.message = message[:MAX_MESSAGE_CHARACTERS].encode("utf-8", "backslashreplace").decode()
         self._changed.set()
 
     def end(self) -> None:
@@ -197,7 +224,7 @@ class ProgressThread(threading.Thread):
 
     def _send(self) -> None:
         try:
-            current = self._report.progress(self.latest)
+            current = self._report.progress(self.latest, self.message)
         except redis.RedisError:
             self._report.renew()
             self._changed.set()

@@ -14,12 +14,14 @@ from api.controller.listen import Wakeups, listen
 from api.controller.settle import Settler
 from api.controller.supervise import cancel, supervise
 from api.controller.sweep import sweep
+from api.controller.withdraw import Withdrawer
 from api.core.observation import Phase, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from api.core.settle import Limits
+    from api.core.task_types import Definitions
     from api.executors.base import Executor
     from api.queue.queue import Queue
     from api.queue.shapes import Retention
@@ -40,7 +42,7 @@ class ControllerConfig:
     """
 
     concurrency: int
-    type_limits: Mapping[str, int | None]
+    types: Definitions
     environment: Mapping[str, str]
     limits: Limits
     retention: Retention
@@ -67,7 +69,7 @@ class Controller:
             queue,
             executor,
             concurrency=config.concurrency,
-            type_limits=config.type_limits,
+            types=config.types,
             environment=config.environment,
         )
         self._settler = Settler(queue, executor, self._dispatcher, config.limits)
@@ -78,6 +80,7 @@ class Controller:
             "watch": self._settler.watch,
             "settle": lambda: self._settler.sweep(wakeups.settle),
             "sweep": lambda: sweep(queue, config.retention),
+            "withdraw": Withdrawer(queue, config.types).withdraw,
         }
         self._duties_of_all: Duties = {
             "listen": lambda: listen(announced, wakeups),

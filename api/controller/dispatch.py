@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from api.core.observation import AttemptId
+    from api.core.task_types import Definitions
     from api.executors.base import Executor
     from api.queue.queue import Queue
     from api.queue.shapes import Claim
@@ -46,13 +47,13 @@ class Dispatcher:
         executor: Executor,
         *,
         concurrency: int,
-        type_limits: Mapping[str, int | None],
+        types: Definitions,
         environment: Mapping[str, str],
     ) -> None:
         self._queue = queue
         self._executor = executor
         self._concurrency = concurrency
-        self._type_limits = type_limits
+        self._types = types
         self._environment = environment
         self._pause_seconds = 0.0
         self._closed = False
@@ -100,8 +101,11 @@ class Dispatcher:
         async with self.claiming:
             if self._closed:
                 return None
-            limits = self.starts.limits(self._type_limits, asyncio.get_running_loop().time())
-            claim = await self._queue.claim(self._concurrency, limits)
+            types = self._types()
+            limits = {name: definition.concurrency for name, definition in types.items()}
+            retries = {name: definition.retry for name, definition in types.items()}
+            now_seconds = asyncio.get_running_loop().time()
+            claim = await self._queue.claim(self._concurrency, self.starts.limits(limits, now_seconds), retries)
             if claim is not None:
                 self.starting.add(claim.attempt_id)
             return claim
@@ -154,9 +158,17 @@ class Dispatcher:
             await self._queue.release(Slot(claim.attempt_id, claim.task_type))
 
     def _spec(self, claim: Claim) -> AttemptSpec:
-        environment = dict(self._environment) | {
-            Env.TASK_ID: claim.attempt_id.task_id,
-            Env.ATTEMPT: str(claim.attempt_id.attempt),
-            Env.TOKEN: claim.token,
-        }
+        definition = self._types().get(claim.task_type)
+        of_type = dict(definition.env) if definition is not None else {}
+        if definition is not None and definition.python is not None:
+            of_type[Env.TASK_PYTHON] = definition.python
+        environment = (
+            dict(self._environment)
+            | of_type
+            | {
+                Env.TASK_ID: claim.attempt_id.task_id,
+                Env.ATTEMPT: str(claim.attempt_id.attempt),
+                Env.TOKEN: claim.token,
+            }
+        )
         return AttemptSpec(claim.attempt_id, claim.task_type, environment, claim.timeout_ms / 1000)

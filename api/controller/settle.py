@@ -141,10 +141,11 @@ class Settler:
     async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> bool:
         """Apply it; False if the attempt has just begun or ended: the next look settles what it is then."""
         match decision:
-            case Requeue(reason, counts_as_loss, rest):
+            case Requeue(reason, counts_as_loss, rest, is_retry):
                 if rest:
                     self._dispatcher.rest(slot.task_type)
-                if not await self._queue.requeue(slot.attempt_id, reason, counts_as_loss=counts_as_loss):
+                kind = {"counts_as_loss": counts_as_loss, "is_retry": is_retry}
+                if not await self._queue.requeue(slot.attempt_id, reason, **kind):
                     return False
             case Fail(reason) if task is not None:
                 if not await conclude(self._queue, task, State.FAILED, reason):

@@ -50,11 +50,15 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """The attempt is over without an outcome and its task is tried again; `rest` says that its type pauses first."""
+    """The attempt is over without an outcome and its task is tried again.
+
+    `rest` says that its type pauses first; `is_retry` that it failed, and that its type wants another after a pause.
+    """
 
     reason: Reason
     counts_as_loss: bool
     rest: bool = False
+    is_retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,14 @@ def settle(task: Task | None, observation: Observation, now_ms: int, limits: Lim
     alive = observation.phase is Phase.ALIVE
     if task is None or not task.has_attempt(observation.attempt_id.attempt):
         return _linger(task, observation, now_ms) if alive else Release()
-    return (_within_deadline if alive else _ended)(task, observation, now_ms, limits)
+    if alive:
+        return _within_deadline(task, observation, now_ms, limits)
+    if task.retries.asked is not None:
+        return Requeue(task.retries.asked, counts_as_loss=False, is_retry=True)
+    decision = _ended(task, observation, now_ms, limits)
+    if isinstance(decision, Fail) and task.retries.left > 0 and decision.reason.code in task.retries.codes:
+        return Requeue(decision.reason, counts_as_loss=False, is_retry=True)
+    return decision
 
 
 def cannot_start(task: Task, observation: Observation) -> bool:

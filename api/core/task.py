@@ -31,6 +31,27 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """An attempt that was lost, or failed and was followed by another: when it was settled, and why."""
+
+    attempt: int
+    ended_ms: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How many more attempts a task may have after failures, and which codes of errors call for one.
+
+    `asked` is why its current attempt failed, if that is on record already: then another follows it.
+    """
+
+    left: int = 0
+    codes: frozenset[str] = frozenset()
+    asked: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One task.
 
@@ -56,6 +77,9 @@ class Task:
     stop_asked: StopReason | None
     delivery: Delivery
     queue_position: int | None
+    message: str | None = None
+    retries: Retries = Retries()
+    past: tuple[PastAttempt, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -80,7 +104,13 @@ class TaskSummary:
     queue_position: int | None
 
 
-def task_from_record(task_id: str, record: Mapping[str, str], position: int | None, due_ms: int | None) -> Task:
+def task_from_record(
+    task_id: str,
+    record: Mapping[str, str],
+    position: int | None,
+    due_ms: int | None,
+    past: tuple[PastAttempt, ...] = (),
+) -> Task:
     """Return the task of a record's fields, as `runner/lua/library.lua` writes them."""
     result_url = record.get("result_url")
     state = State(record["state"])
@@ -108,6 +138,13 @@ def task_from_record(task_id: str, record: Mapping[str, str], position: int | No
             last_error=record.get("delivery_error"),
         ),
         queue_position=position,
+        message=record.get("message"),
+        retries=Retries(
+            left=int(record.get("retries", 0)) - int(record.get("retried", 0)),
+            codes=frozenset(filter(None, record.get("retry_on", "").split(","))),
+            asked=_reason(record, "retry"),
+        ),
+        past=past,
     )
 
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How often a task is tried again after a failure: one that asks for it, or whose code is among these.
+
+    The first pause doubles with each retry, up to an hour.
+    """
+
+    retries: int = 0
+    pause_seconds: float = 10.0
+    codes: tuple[str, ...] = ()
+
+
+NO_RETRIES: Final = RetryRule()
 
 
 @dataclass(frozen=True, slots=True)
 class TaskTypeDefinition:
     """A named computation: what it takes, and its bounds.
+
+    `python` names the function, as module:name, where the runner does not know the type by its own name. `image`, `env`
+    and `pod` are what its attempts have that others have not, `pod` by the names of `PodSettings`.
 
     `input_schema` is a JSON Schema (2020-12). `concurrency` bounds the unfinished attempts of this type, None means
     that only the bound over all types holds. `default_timeout_seconds` gives the run time of one attempt for an input.
@@ -24,3 +43,12 @@ class TaskTypeDefinition:
     concurrency: int | None
     max_timeout_seconds: float
     default_timeout_seconds: Callable[[Any], float]
+    retry: RetryRule = NO_RETRIES
+    python: str | None = None
+    image: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    pod: Mapping[str, Any] = field(default_factory=dict)
+
+
+Definitions = Callable[[], "Mapping[str, TaskTypeDefinition]"]
+"""Gives the task types by name as they are now; the same object until one of them changes."""

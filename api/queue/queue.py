@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
 from api.core.task import TaskSummary
+from api.core.task_types import NO_RETRIES
 from api.queue.deliveries import Deliveries
 from api.queue.errors import QueueUnavailable, translated
 from api.queue.shapes import Accepted, Claim, Counts, Look, Page, Refused, Slot, SlotUse, StoredBody
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from api.core.observation import StopReason
     from api.core.task import Reason, Task
+    from api.core.task_types import RetryRule
     from api.queue.shapes import QueueLimits, Retention, Submission
 
 LUA_DIRECTORY: Final = Path(__file__).parent / "lua"
@@ -137,13 +139,17 @@ class Queue:
             tuple(_summary(row) for row in rows), int(total), following.decode() if following is not None else None
         )
 
-    async def claim(self, concurrency: int, type_limits: Mapping[str, int | None]) -> Claim | None:
+    async def claim(
+        self, concurrency: int, type_limits: Mapping[str, int | None], retries: Mapping[str, RetryRule] | None = None
+    ) -> Claim | None:
         """Give a free slot to the most urgent task of the types named; None if no task waits or no slot is free."""
         token = secrets.token_urlsafe(12)
-        pairs: list[str | int] = []
+        rows: list[str | int] = []
         for task_type, limit in type_limits.items():
-            pairs += [task_type, -1 if limit is None else limit]
-        reply = await self._call("claim", self._client_name, concurrency, token, self._owner, *pairs)
+            rule = (retries or {}).get(task_type, NO_RETRIES)
+            codes = "".join(f",{code}" for code in rule.codes) + ","
+            rows += [task_type, -1 if limit is None else limit, rule.retries, int(rule.pause_seconds * 1000), codes]
+        reply = await self._call("claim", self._client_name, concurrency, token, self._owner, *rows)
         if reply is None:
             return None
         task_id, attempt, task_type_name, timeout_ms = reply
@@ -153,9 +159,15 @@ class Queue:
         """Free the slot of an attempt that is over."""
         await self._call("release", slot.attempt_id.task_id, slot.attempt_id.attempt, slot.task_type, self._owner)
 
-    async def requeue(self, attempt_id: AttemptId, reason: Reason, *, counts_as_loss: bool) -> bool:
-        """Put a task back to its old place and free the slot; False if the attempt is not the current one."""
-        arguments = (attempt_id.task_id, attempt_id.attempt, int(counts_as_loss), reason.code, reason.message)
+    async def requeue(
+        self, attempt_id: AttemptId, reason: Reason, *, counts_as_loss: bool, is_retry: bool = False
+    ) -> bool:
+        """Put a task back to its old place, a retry after its pause, and free the slot.
+
+        Returns False if the attempt is not the current one.
+        """
+        kind = "retry" if is_retry else "loss" if counts_as_loss else ""
+        arguments = (attempt_id.task_id, attempt_id.attempt, kind, reason.code, reason.message)
         return bool(await self._call("requeue", *arguments, self._owner) == 1)
 
     async def note_waiting(self, attempt_id: AttemptId, reason: Reason | None) -> None:

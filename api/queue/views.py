@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from api.core.task import task_from_record
+from api.core.task import PastAttempt, Reason, task_from_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
 
 def task_from_view(reply: Sequence[Any]) -> Task:
     """Return the task of a view: its id, its record as a flat list, its place in the queue, its next delivery try."""
-    task_id, flat, position, due = reply
+    task_id, flat, position, due, past = reply
     texts = [text.decode() for text in flat]
     record = dict(zip(texts[::2], texts[1::2], strict=True))
-    return task_from_record(task_id.decode(), record, position, None if due is None else int(due))
+    due_ms = None if due is None else int(due)
+    return task_from_record(task_id.decode(), record, position, due_ms, tuple(map(_past_attempt, past)))
+
+
+def _past_attempt(text: bytes) -> PastAttempt:
+    attempt, ended_ms, code, message = json.loads(text)
+    return PastAttempt(int(attempt), int(ended_ms), Reason(code, message))

@@ -19,6 +19,8 @@ TASK: Final[dict[str, Any]] = {
     "queue_position": 1,
     "priority": 0,
     "attempt": 0,
+    "attempts": [],
+    "progress_message": None,
     "created_at": "2025-08-19T09:24:03.415Z",
     "started_at": None,
     "finished_at": None,

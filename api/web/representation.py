@@ -32,6 +32,11 @@ def task_view(task: Task, waiting: Reason | None = None) -> dict[str, Any]:
         "queue_position": task.queue_position,
         "priority": task.priority,
         "attempt": task.attempt,
+        "attempts": [
+            {"attempt": past.attempt, "ended_at": format_time(past.ended_ms), "reason": _reason(past.reason)}
+            for past in task.past
+        ],
+        "progress_message": task.message,
         "created_at": format_time(task.created_ms),
         "started_at": _time(task.started_ms),
         "finished_at": _time(task.finished_ms),

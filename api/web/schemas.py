@@ -109,6 +109,14 @@ class Redelivered(BaseModel):
     cursor: str | None = Field(description="Send the same request with it to go on; null when all is done.")
 
 
+class PastAttempt(BaseModel):
+    """An attempt that was followed by another."""
+
+    attempt: int
+    ended_at: datetime
+    reason: Reason | None = Field(description="Why it was lost, or failed.")
+
+
 class Task(BaseModel):
     """A task."""
 
@@ -119,6 +127,8 @@ class Task(BaseModel):
     queue_position: int | None = Field(description="Rank in the queue from 1, null when not queued.")
     priority: int
     attempt: int = Field(ge=0, description="Number of the newest attempt, 0 before the first.")
+    attempts: list[PastAttempt] = Field(description="Attempts that were lost or failed and were followed by another.")
+    progress_message: str | None = Field(description="What the task said last of how far it is.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

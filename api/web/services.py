@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from runner.delivery.guard import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
-    from api.core.task_types import TaskTypeDefinition
+    from api.core.task_types import Definitions
     from api.queue.queue import Queue
     from api.queue.shapes import QueueLimits
 
@@ -34,6 +34,6 @@ class Services:
     """What the routes work with. `ready` returns None, or why the service is not ready."""
 
     queue: Queue
-    types: Mapping[str, TaskTypeDefinition]
+    types: Definitions
     settings: WebSettings
     ready: Callable[[], Awaitable[str | None]]

@@ -23,7 +23,7 @@ from api.web.strict_json import InvalidJson, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from api.core.task_types import TaskTypeDefinition
+    from api.core.task_types import Definitions, TaskTypeDefinition
     from runner.delivery.guard import Policy
 
 MAX_FULLY_CHECKED_BYTES: Final = 16 * 1024
@@ -34,18 +34,26 @@ _FIELDS: Final = tuple(TaskSubmission.model_fields)
 
 
 class Intake:
-    """Reads submissions by the task types' definitions. Their schemas are compiled once, here.
+    """Reads submissions by the task types' definitions. Their schemas are compiled when they change.
 
     Raises:
         ValueError: if a type's input schema is no JSON Schema.
     """
 
-    def __init__(self, types: Mapping[str, TaskTypeDefinition], policy: Policy) -> None:
-        self._types = types
-        self._validators: dict[str, Validator] = {
-            name: validator_for(dict(definition.input_schema)) for name, definition in types.items()
-        }
+    def __init__(self, definitions: Definitions, policy: Policy) -> None:
+        self._definitions = definitions
+        self._types: Mapping[str, TaskTypeDefinition] = {}
+        self._validators: dict[str, Validator] = {}
         self._policy = policy
+        self._renew()
+
+    def _renew(self) -> None:
+        types = self._definitions()
+        if types is not self._types:
+            self._validators = {
+                name: validator_for(dict(definition.input_schema)) for name, definition in types.items()
+            }
+            self._types = types
 
     def read(self, raw: bytes, idempotency_key: str | None) -> Submission:
         """Return the task that a request's body describes.
@@ -53,6 +61,7 @@ class Intake:
         Raises:
             Problem: 400 that names everything that is wrong.
         """
+        self._renew()
         body = _parse(raw)
         task_input = json_bytes(body.get("task_input", {}))
         envelope, faults = _read_envelope(body)

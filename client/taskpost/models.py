@@ -127,6 +127,20 @@ class DeliverySummary:
 
 
 @dataclass(frozen=True)
+class PastAttempt:
+    """An attempt that was lost, or failed, and was followed by another."""
+
+    attempt: int
+    ended_at: datetime | None
+    reason: Reason | None
+
+    @classmethod
+    def from_json(cls, document: Json) -> PastAttempt:
+        """Read the service's answer."""
+        return cls(document["attempt"], _time(document.get("ended_at")), Reason.from_json(document.get("reason")))
+
+
+@dataclass(frozen=True)
 class Task:
     """A task as the service sees it."""
 
@@ -149,6 +163,8 @@ class Task:
     result_url: str | None
     raw: Json = field(repr=False, compare=False)
     """The service's answer, whole."""
+    attempts: tuple[PastAttempt, ...] = ()
+    progress_message: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -174,6 +190,8 @@ class Task:
             delivery=Delivery.from_json(document.get("delivery") or {}),
             result_url=document.get("result_url"),
             raw=document,
+            attempts=tuple(PastAttempt.from_json(past) for past in document.get("attempts") or ()),
+            progress_message=document.get("progress_message"),
         )
 
 

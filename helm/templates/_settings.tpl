@@ -6,6 +6,7 @@
     "TASKPOST_INSTANCE" (include "taskpost.instance" .)
     "TASKPOST_EXECUTOR" .Values.executor
     "TASKPOST_SIGNING_KEYS_FILE" "/etc/taskpost/runner/signing-keys"
+    "TASKPOST_TASK_TYPES_FILE" "/etc/taskpost/task-types/task-types.yaml"
 -}}
 {{- if eq .Values.executor "kubernetes" -}}
 {{- $_ := set $env "TASKPOST_RUNNER_IMAGE" (include "taskpost.image" (list . .Values.taskPods.image)) -}}
@@ -76,17 +77,10 @@ taskpost.dev/instance: {{ include "taskpost.instance" . }}
 
 {{/* How task pods are made, for the service to read: api/executors/kubernetes/pods.py says what there is. */}}
 {{- define "taskpost.taskPods" -}}
-{{- $types := dict -}}
-{{- range $name, $type := .Values.taskTypes -}}
-{{- $pod := mustMergeOverwrite (deepCopy $.Values.taskPods) $type -}}
-{{- $made := include "taskpost.taskPod" (list $ $pod) | fromYaml -}}
-{{- if $type.image }}{{ $_ := set $made "image" (include "taskpost.image" (list $ $pod.image)) }}{{ end -}}
-{{- $_ := set $types $name $made -}}
-{{- end -}}
-{{- dict "default" (include "taskpost.taskPod" (list $ .Values.taskPods) | fromYaml) "types" $types | mustToPrettyJson -}}
+{{- dict "default" (include "taskpost.taskPod" (list $ .Values.taskPods) | fromYaml) | mustToPrettyJson -}}
 {{- end }}
 
-{{/* The pods of a type; what is left empty is left out. Called with (list $ $pod). */}}
+{{/* The pods of tasks; what is left empty is left out. Called with (list $ $pod). */}}
 {{- define "taskpost.taskPod" -}}
 {{- $root := first . -}}{{- $pod := last . -}}
 {{- $secrets := list -}}

@@ -1,8 +1,11 @@
 #!lua flags=allow-oom
 -- The runner records the outcome, its body and a due delivery in one step. Repeated by the same attempt it changes
 -- nothing and answers the same. The first delivery try is leased to the runner, under the attempt's token.
--- ARGV: task_id, attempt, token, state, error_code, error_message, body, finished, lease_milliseconds, tenths
--- -> 'recorded' or 'refused'
+-- A failure that is to be tried again, by the type's rules or because the task asks for it, is no outcome: it is noted, and
+-- the attempt's end brings the task back to the queue.
+-- ARGV: task_id, attempt, token, state, error_code, error_message, body, finished, lease_milliseconds, tenths,
+--       retry ('' | own | milliseconds), message ('': as it was)
+-- -> 'recorded', 'retry' or 'refused'
 local task_id, attempt, token, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local fields = redis.call('HMGET', key('task', task_id), 'state', 'attempt', 'token', 'percent')
 if fields[2] ~= attempt or fields[3] ~= token then
@@ -14,7 +17,15 @@ end
 if fields[1] ~= 'running' then
   return 'refused'
 end
+if state == 'failed' and may_retry(task_id, ARGV[5], ARGV[11] ~= '') then
+  redis.call('HSET', key('task', task_id), 'retry_code', ARGV[5], 'retry_message', ARGV[6],
+    'retry_delay', ARGV[11] == 'own' and '' or ARGV[11])
+  return 'retry'
+end
 -- The last progress may not have been sent before the task ended.
+if ARGV[12] ~= '' then
+  redis.call('HSET', key('task', task_id), 'message', ARGV[12])
+end
 if tonumber(ARGV[10]) > tonumber(fields[4] or 0) then
   redis.call('HSET', key('task', task_id), 'percent', ARGV[10])
 end

@@ -80,7 +80,36 @@ end
 
 local function dequeue(client, task_type, priority, task_id)
   redis.call('ZREM', key('queue', client, task_type), queue_member(priority, task_id))
+  redis.call('ZREM', key('delayed'), task_id)
   redis.call('HINCRBY', key('totals'), 'queued_bytes', -redis.call('STRLEN', key('input', task_id)))
+end
+
+-- A task that is to be tried again after a pause is queued, but stands in no queue until then.
+local function delay(task_id, milliseconds, input_bytes)
+  redis.call('ZADD', key('delayed'), integer(now_milliseconds() + milliseconds), task_id)
+  redis.call('HINCRBY', key('totals'), 'queued_bytes', input_bytes)
+end
+
+local LONGEST_BACKOFF_MILLISECONDS = 3600 * 1000
+
+-- Whether an attempt that failed with a code is to be followed by another: `asked` says that the task asked for one.
+local function may_retry(task_id, code, asked)
+  local fields = redis.call('HMGET', key('task', task_id), 'retries', 'retried', 'retry_on')
+  if tonumber(fields[2] or 0) >= tonumber(fields[1] or 0) then
+    return false
+  end
+  return asked or string.find(fields[3] or '', ',' .. code .. ',', 1, true) ~= nil
+end
+
+-- The pause before the next attempt: what the task asked for, else twice the last one, varied by up to a tenth each way.
+local function backoff(task_id)
+  local fields = redis.call('HMGET', key('task', task_id), 'retried', 'backoff', 'retry_delay')
+  if fields[3] and fields[3] ~= '' then
+    return tonumber(fields[3])
+  end
+  local pause = math.min(tonumber(fields[2] or 0) * 2 ^ tonumber(fields[1] or 0), LONGEST_BACKOFF_MILLISECONDS)
+  local chance = tonumber(redis.call('TIME')[2]) % 1000 / 1000
+  return math.floor(pause * (0.9 + 0.2 * chance))
 end
 
 -- What the leader's verbs answer to everybody else.
@@ -182,7 +211,7 @@ local function conclude(task_id, outcome)
   if outcome.error_code ~= '' then
     redis.call('HSET', record, 'error_code', outcome.error_code, 'error_message', outcome.error_message)
   end
-  redis.call('DEL', key('input', task_id))
+  redis.call('DEL', key('input', task_id), key('checkpoint', task_id))
   redis.call('SET', key('body', task_id), outcome.body)
   redis.call('HINCRBY', key('totals'), 'body_bytes', #outcome.body)
   redis.call('RPUSH', key('ended'), task_id)
@@ -197,7 +226,8 @@ local function conclude(task_id, outcome)
   return true
 end
 
--- All that is shown of one task: its id, its record as a flat list, its place in the queue, its next delivery try.
+-- All that is shown of one task: its id, its record as a flat list, its place in the queue, its next delivery try, and
+-- its attempts that were lost or failed, as JSON.
 local function view(task_id)
   local record = redis.call('HGETALL', key('task', task_id))
   local named = {}
@@ -213,5 +243,9 @@ local function view(task_id)
     local host = host_of(named.result_url)
     due = redis.call('ZSCORE', key('due', 'first', host), task_id) or redis.call('ZSCORE', key('due', 'again', host), task_id)
   end
-  return { task_id, record, position, due }
+  local past = {}
+  if named.losses or named.retried then
+    past = redis.call('LRANGE', key('attempts', task_id), 0, -1)
+  end
+  return { task_id, record, position, due, past }
 end

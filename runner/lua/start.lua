@@ -2,7 +2,7 @@
 -- The runner of an attempt says that it begins. Asked again by the same holder it answers the same.
 -- ARGV: task_id, attempt, token, holder
 -- -> { 'refused', state } or
---    { 'started', type, input, created, started, now, timeout_milliseconds, result_url or false }
+--    { 'started', type, input, created, started, now, timeout_milliseconds, result_url or false, checkpoint or false }
 local task_id, attempt, token, holder = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record = key('task', task_id)
 local fields = redis.call('HMGET', record, 'state', 'attempt', 'token', 'holder', 'type', 'created', 'started', 'timeout', 'result_url')
@@ -21,4 +21,5 @@ if state == 'starting' then
 elseif state ~= 'running' or fields[4] ~= holder then
   return { 'refused', state }
 end
-return { 'started', fields[5], redis.call('GET', key('input', task_id)), fields[6], started, integer(now), fields[8], fields[9] }
+return { 'started', fields[5], redis.call('GET', key('input', task_id)), fields[6], started, integer(now), fields[8], fields[9],
+  redis.call('GET', key('checkpoint', task_id)) }

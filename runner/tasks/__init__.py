@@ -2,5 +2,6 @@
 
 from runner.tasks.progress import Progress
 from runner.tasks.registry import TaskModuleError, TaskType, task_type
+from runner.tasks.verdicts import Fail, Retry
 
-__all__ = ["Progress", "TaskModuleError", "TaskType", "task_type"]
+__all__ = ["Fail", "Progress", "Retry", "TaskModuleError", "TaskType", "task_type"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ MIN_TIMEOUT_SECONDS: Final = 1.0
 TimeoutRule = Callable[[dict[str, Any]], float]
 """Gives the run time in seconds that fits a valid task input."""
 
-_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")  # a Kubernetes label takes 63 characters
+NAME: Final = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")  # a Kubernetes label takes 63 characters
+NAME_RULE: Final = "use 1 to 63 characters of a-z, 0-9, '_', '.', '-', with a letter or digit first and last"
+REFERENCE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+"""A function as `module:name`."""
 _built_in_modules: Final = {name: f"runner.tasks.{name}" for name in BUILT_IN}
 _registered: Final[dict[str, TaskType]] = {}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -77,11 +81,8 @@ def task_type(
         TypeError: The function's first parameter is not annotated with a pydantic model.
         ValueError: The name is taken, or is no name for a task type.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{name!r} is no name for a task type: use 1 to 63 characters of a-z, 0-9, '_', '.', '-', "
-            "with a letter or digit first and last"
-        )
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for a task type: {NAME_RULE}")
 
     def default_timeout(task_input: dict[str, Any]) -> float:
         seconds = default_timeout_seconds
@@ -119,11 +120,31 @@ def find(name: str, modules: Sequence[str] = ()) -> TaskType | None:
     return _registered.get(name)
 
 
-def load_all(modules: Sequence[str] = ()) -> dict[str, TaskType]:
+def refer(reference: str) -> TaskType:
+    """Return the task type whose function is named as `module:function`, whatever name it is registered under.
+
+    Raises `TaskModuleError` if it cannot be imported, or is no function with `@task_type`.
+    """
+    module, _, name = reference.partition(":")
+    _import(module)
+    function = getattr(sys.modules[module], name, None)
+    for registered in _registered.values():
+        if function is not None and registered.function is function:
+            return registered
+    raise TaskModuleError(f"{reference!r} is no function with @task_type")
+
+
+def add_path(directories: Sequence[str]) -> None:
+    """Look for modules of task types in these directories too, before all others."""
+    sys.path[:0] = [directory for directory in directories if directory not in sys.path]
+
+
+def load_all(modules: Sequence[str] = (), directories: Sequence[str] = ()) -> dict[str, TaskType]:
     """Import the built-in task types and all `modules`, and return every task type by name.
 
     Raises `TaskModuleError` if a module cannot be imported, which is so too when it registers a name that is taken.
     """
+    add_path(directories)
     for module in (*_built_in_modules.values(), *modules):
         _import(module)
     return dict(_registered)

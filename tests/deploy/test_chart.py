@@ -77,7 +77,7 @@ def images(manifests: Iterable[Manifest]) -> set[str]:
     manifests = list(manifests)
     found = {one["image"] for document in manifests for one in walk(document) if isinstance(one.get("image"), str)}
     runner = service_environment(manifests)["TASKPOST_RUNNER_IMAGE"]
-    return found | {runner} | {one["image"] for one in task_pods(manifests)["types"].values() if "image" in one}
+    return found | {runner}
 
 
 # ------------------------------------------------------------------------------------------ without helm
@@ -203,7 +203,7 @@ def test_h04_works_in_an_umbrella(tmp_path: Path):
     [
         (("--set", "replicaCout=2"), ("''", "replicaCout")),
         (("--set", "valkey.persistence.sise=1Gi"), ("/valkey/persistence", "sise")),
-        (("--set", "taskTypes.sleep.nodeSelektor.a=b"), ("/taskTypes/sleep", "nodeSelektor")),
+        (("--set", "taskTypes.sleep.pod.nodeSelektor.a=b"), ("/taskTypes/sleep/pod", "nodeSelektor")),
         (("--set", "settings.concurency=2"), ("/settings", "concurency")),
         (("--set-string", "service.port=8080"), ("/service/port", "want integer")),
         (("--set", "redis.url=redis://x"), ("valkey.enabled",)),
@@ -281,6 +281,8 @@ def test_certificates_for_callbacks_are_at_the_same_paths_in_the_service_and_in_
 
 def test_h06_what_is_said_of_task_pods_reaches_the_jobs(tmp_path: Path):
     from api.executors.kubernetes.pods import read_pod_file
+    from api.type_file import read_type_file
+    from runner.tasks.registry import load_all
 
     volume, mount = {"name": "v", "emptyDir": {}}, {"name": "v", "mountPath": "/v"}
     toleration = {"key": "gpu", "operator": "Exists"}
@@ -302,11 +304,7 @@ def test_h06_what_is_said_of_task_pods_reaches_the_jobs(tmp_path: Path):
         "runAsUser": 1000930000,
         "queueName": "kueue",
     }
-    special = {
-        "image": {"repository": "own", "tag": "2"},
-        "nodeSelector": {"pool": "large"},
-        "tolerations": [toleration] * 2,
-    }
+    special = {"image": "own:2", "pod": {"nodeSelector": {"pool": "large"}, "tolerations": [toleration]}}
     values = {
         "global": {"imagePullSecrets": ["first"]},
         "imagePullSecrets": [{"name": "second"}],
@@ -316,8 +314,11 @@ def test_h06_what_is_said_of_task_pods_reaches_the_jobs(tmp_path: Path):
     path = tmp_path / "task-pods.json"
     rendered = template(*values_file(tmp_path, values))
     path.write_text(json.dumps(task_pods(rendered)))
+    types_file = tmp_path / "task-types.yaml"
+    types_file.write_text(the("ConfigMap", "taskpost-task-types", rendered)["data"]["task-types.yaml"])
+    types = read_type_file(types_file, load_all(), {})
     pods, image = read_pod_file(path), service_environment(rendered)["TASKPOST_RUNNER_IMAGE"]
-    default, sleep = pods.of_type("fibonacci", image), pods.of_type("sleep", image)
+    default, sleep = pods.of_type(types["fibonacci"], image), pods.of_type(types["sleep"], image)
     assert default.image == "taskpost-runner:0.1.0"
     assert default.image_pull_policy == "IfNotPresent"
     assert default.resources == {
@@ -368,11 +369,10 @@ def test_h07_with_an_autoscaler_nothing_is_said_of_replicas():
 
 
 def test_h09_one_registry_is_before_every_image(tmp_path: Path):
-    values = {"global": {"imageRegistry": "reg.local:5000"}, "taskTypes": {"own": {"image": {"repository": "own"}}}}
+    values = {"global": {"imageRegistry": "reg.local:5000"}}
     assert images(template(*EVERYTHING, *values_file(tmp_path, values))) == {
         "reg.local:5000/taskpost-api:0.1.0",
         "reg.local:5000/taskpost-runner:0.1.0",
-        "reg.local:5000/own:0.1.0",
         "reg.local:5000/valkey/valkey:8.1",
     }
 

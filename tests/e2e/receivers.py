@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import ssl
 from pathlib import Path
@@ -24,7 +25,8 @@ class Telling(list["Received"]):
     """Tells of each request as a line of JSON."""
 
     def append(self, one: Received) -> None:
-        print(json.dumps({"headers": one.headers, "body": base64.b64encode(one.body).decode()}), flush=True)
+        told = json.dumps({"headers": one.headers, "body": base64.b64encode(one.body).decode()}) + "\n"
+        os.write(1, told.encode())  # in one piece: two threads tell
 
 
 def main() -> None:

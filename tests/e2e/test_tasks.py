@@ -37,10 +37,10 @@ def values(namespace):
         "extraEnv": [PYTHONPATH],
         "taskPods": {"volumes": [volume], "volumeMounts": [MODULE], "env": [PYTHONPATH], "resources": SMALL},
         "taskTypes": {
-            "no_image": {"image": {"repository": "no-such-image"}},
-            "bad_name": {"image": {"repository": "Not/A_Name"}},
-            "nowhere": {"nodeSelector": {"no": "such-node"}},
-            "writer": {"resources": {"limits": {"ephemeral-storage": "20Mi"}}},
+            "no_image": {"image": "localhost/no-such-image:latest"},
+            "bad_name": {"image": "Not/A_Name"},
+            "nowhere": {"pod": {"nodeSelector": {"no": "such-node"}}},
+            "writer": {"pod": {"resources": {"limits": {"ephemeral-storage": "20Mi"}}}},
         },
     }
 

@@ -97,6 +97,8 @@ class QueueMachine(RuleBasedStateMachine):
                 token=token,
                 holder=holder,
                 task_modules=(),
+                task_path=(),
+                task_python="",
                 result_max_bytes=1,
                 signing_keys="",
                 signing_keys_file=None,

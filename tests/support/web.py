@@ -76,7 +76,7 @@ def services_of(queue: Queue, **settings: Any) -> Services:
     """Services with plain settings; `ready` and settings can be given."""
     ready = settings.pop("ready", always_ready)
     plain = {"queue_limits": QueueLimits(max_length=10_000, max_bytes=64 * 1024 * 1024), "concurrency": 4}
-    return Services(queue=queue, types=TYPES, settings=WebSettings(**plain | settings), ready=ready)
+    return Services(queue=queue, types=lambda: TYPES, settings=WebSettings(**plain | settings), ready=ready)
 
 
 class _Server(uvicorn.Server):

@@ -6,9 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from api.core.task_types import TaskTypeDefinition
 
 Object = dict[str, Any]
 
@@ -51,21 +55,56 @@ class PodSettings(BaseModel):
     """The local queue of Kueue that its Jobs go to."""
 
 
+class TypePod(BaseModel):
+    """What the file of task types says of a type's pods, by the names that Kubernetes and the chart have for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
+
+    image_pull_policy: str | None = None
+    resources: Object | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: list[Object] | None = None
+    affinity: Object | None = None
+    priority_class_name: str | None = None
+    runtime_class_name: str | None = None
+    service_account_name: str | None = None
+    image_pull_secrets: list[str] | None = None
+    run_as_user: int | None = None
+    env: list[Object] | None = None
+    volumes: list[Object] | None = None
+    volume_mounts: list[Object] | None = None
+    annotations: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    queue_name: str | None = None
+
+    def settings(self) -> Object:
+        """Return what is set, by the names of `PodSettings`."""
+        renamed = {
+            "priority_class_name": "priority_class",
+            "runtime_class_name": "runtime_class",
+            "service_account_name": "service_account",
+            "image_pull_secrets": "pull_secrets",
+        }
+        return {renamed.get(name, name): value for name, value in self.model_dump(exclude_none=True).items()}
+
+
 class PodFile(BaseModel):
-    """The settings of all pods, and what is different for single task types."""
+    """The settings of all pods."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     default: Object = Field(default_factory=dict)
-    types: dict[str, Object] = Field(default_factory=dict)
 
-    def of_type(self, task_type: str, image: str) -> PodSettings:
-        """Return the settings of a type's pods: a member named for the type replaces that of the default."""
-        return PodSettings.model_validate({"image": image} | self.default | self.types.get(task_type, {}))
+    def of_type(self, definition: TaskTypeDefinition | None, image: str) -> PodSettings:
+        """Return the settings of a type's pods: maps of its definition are laid over the default, lists add to it."""
+        settings = {"image": image} | self.default
+        if definition is not None:
+            settings = _laid_over(settings, definition.pod) | ({"image": definition.image} if definition.image else {})
+        return PodSettings.model_validate(settings)
 
 
 def read_pod_file(path: Path | None) -> PodFile:
-    """Read the settings of pods: a JSON object `{"default": {...}, "types": {"name": {...}}}`.
+    """Read the settings of pods: a JSON object `{"default": {...}}`.
 
     Raises:
         PodFileInvalid: if the file cannot be read or something in it is wrong.
@@ -74,8 +113,20 @@ def read_pod_file(path: Path | None) -> PodFile:
         return PodFile()
     try:
         pods = PodFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        for name in ("", *pods.types):
-            pods.of_type(name, "")
+        pods.of_type(None, "")
     except (OSError, ValidationError, ValueError) as error:
         raise PodFileInvalid(f"{path}: {error}") from None
     return pods
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Object:
+    result = dict(below)
+    for name, value in above.items():
+        old = result.get(name)
+        if isinstance(value, dict) and isinstance(old, dict):
+            result[name] = _laid_over(old, value)
+        elif isinstance(value, list) and isinstance(old, list | tuple):
+            result[name] = [*old, *value]
+        else:
+            result[name] = value
+    return result

@@ -1,6 +1,8 @@
 #!lua flags=allow-oom
 -- Gives a free slot to the most urgent task of those types that have one free: state `starting`, a new attempt, a token.
--- ARGV: client, concurrency, token, owner, then for each type its name and its limit (-1: none)
+-- Tasks whose pause is over come to their queue first. What its type says of retries is on record from now on.
+-- ARGV: client, concurrency, token, owner, then for each type its name, its limit (-1: none), its retries, the first pause
+--       before one in milliseconds, and the codes of errors that call for one, each between commas
 -- -> { task_id, attempt, type, timeout_milliseconds } or false if no task waits or no slot is free
 local client, concurrency, token, owner = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 if not leads(owner) then
@@ -8,6 +10,14 @@ if not leads(owner) then
 end
 if slots_used() >= concurrency then
   return false
+end
+
+for _, task_id in ipairs(redis.call('ZRANGEBYSCORE', key('delayed'), '-inf', integer(now_milliseconds()), 'LIMIT', 0, 100)) do
+  local fields = redis.call('HMGET', key('task', task_id), 'state', 'client', 'type', 'priority')
+  redis.call('ZREM', key('delayed'), task_id)
+  if fields[1] == 'queued' then
+    redis.call('ZADD', key('queue', fields[2], fields[3]), 0, queue_member(fields[4], task_id))
+  end
 end
 
 -- The head of a type's queue; an entry whose record somebody deleted by hand is dropped.
@@ -22,13 +32,14 @@ local function head_of(task_type)
   end
 end
 
-local first, first_type = nil, nil
-for index = 5, #ARGV, 2 do
+local first, first_type, retries, pause, codes
+for index = 5, #ARGV, 5 do
   local task_type, limit = ARGV[index], tonumber(ARGV[index + 1])
   if limit < 0 or redis.call('ZCARD', key('slots', task_type)) < limit then
     local head = head_of(task_type)
     if head and (not first or head < first) then
       first, first_type = head, task_type
+      retries, pause, codes = ARGV[index + 2], ARGV[index + 3], ARGV[index + 4]
     end
   end
 end
@@ -43,5 +54,8 @@ local attempt = redis.call('HINCRBY', record, 'attempt', 1)
 local now = integer(now_milliseconds())
 redis.call('HSET', record, 'token', token, 'claimed', now)
 redis.call('HDEL', record, 'holder', 'waiting_code', 'waiting_message', 'stop')
+if retries ~= '0' then
+  redis.call('HSET', record, 'retries', retries, 'backoff', pause, 'retry_on', codes)
+end
 redis.call('ZADD', key('slots', first_type), now, task_id .. ':' .. attempt)
 return { task_id, attempt, first_type, redis.call('HGET', record, 'timeout') }

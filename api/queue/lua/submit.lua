@@ -69,4 +69,4 @@ announce(task_id, 'queued')
 if redis.call('ZCARD', key('queue', client, task_type)) == 1 then
   wake('dispatch')
 end
-return { 'accepted', { task_id, record, queue_position(client, priority, task_id), false } }
+return { 'accepted', { task_id, record, queue_position(client, priority, task_id), false, {} } }

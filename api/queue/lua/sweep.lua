@@ -11,7 +11,8 @@ local ended, totals, swept = key('ended'), key('totals'), key('swept')
 
 local function take(task_id, task_type, state)
   redis.call('HINCRBY', totals, 'body_bytes', -redis.call('STRLEN', key('body', task_id)))
-  redis.call('DEL', key('task', task_id), key('body', task_id), key('tries', task_id), key('answer', task_id))
+  redis.call('DEL', key('task', task_id), key('body', task_id), key('tries', task_id), key('answer', task_id),
+    key('attempts', task_id))
   redis.call('ZREM', key('deliveries', 'dead'), task_id)
   if task_type then
     redis.call('ZREM', key('index', state, task_type), task_id)

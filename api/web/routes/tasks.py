@@ -62,7 +62,7 @@ async def read_task(request: Request, task_id: str) -> Response:
     if found is None:
         raise no_such_task(task_id)
     task, use = found
-    definition = services.types.get(task.task_type)
+    definition = services.types().get(task.task_type)
     limit = None if definition is None else definition.concurrency
     return json_answer(task_view(task, waiting_reason(task, use, services.settings.concurrency, limit)))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def list_task_types(request: Request) -> Response:
     """Answer GET."""
     services: Services = request.app.state.services
-    views = [type_view(definition) for _, definition in sorted(services.types.items())]
+    views = [type_view(definition) for _, definition in sorted(services.types().items())]
     return Response(json_bytes(views), media_type="application/json")
 
 

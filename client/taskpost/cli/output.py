@@ -76,7 +76,11 @@ def describe(task: Task) -> Iterator[tuple[str, str]]:
     yield "state", styled(task.task_status) + state_line(task).removeprefix(task.task_status)
     if task.error:
         yield "error", printable(str(task.error))
+    if task.progress_message:
+        yield "progress", printable(task.progress_message)
     yield "attempt", f"{task.attempt}, priority {task.priority}"
+    for past in task.attempts:
+        yield "", printable(f"attempt {past.attempt}: {past.reason}")
     yield "created", local_time(task.created_at)
     yield "started", local_time(task.started_at)
     yield "finished", local_time(task.finished_at)

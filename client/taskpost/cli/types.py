@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from taskpost.cli.faults import ExitCode, Failure
 from taskpost.cli.options import json_option
 from taskpost.cli.output import print_json, print_rows, printable
 
@@ -15,15 +17,20 @@ if TYPE_CHECKING:
     from taskpost.cli.session import Session
     from taskpost.models import TaskType
 
+CHECKS: Final = "taskpost.checks"
 WIDTHS = (16, 11, 11, 40)
 
 
 @click.command()
 @click.argument("name", required=False)
+@click.argument("file", required=False)
 @json_option
 @click.pass_obj
-def types(session: Session, name: str | None, *, as_json: bool) -> None:
-    """List the task types, or show one with its input."""
+def types(session: Session, name: str | None, file: str | None, *, as_json: bool) -> None:
+    """List the task types, or show one with its input. `taskpost types check FILE` checks a file of task types."""
+    if file is not None:
+        _check(name, file)
+        return
     with session.connect() as client:
         offered = client.task_types()
     if name is None and as_json:
@@ -32,6 +39,20 @@ def types(session: Session, name: str | None, *, as_json: bool) -> None:
         print_rows(("TYPE", "CONCURRENCY", "MAX SECONDS", "DESCRIPTION"), map(_row, offered), WIDTHS)
     else:
         _show(session, _named(name, offered), as_json=as_json)
+
+
+def _check(name: str | None, file: str) -> None:
+    """The service has the rules: it adds this to the command line where it is installed."""
+    if name != "check":
+        raise click.UsageError(f"There is nothing to do with two names. To check a file: taskpost types check {file}")
+    checks = entry_points(group=CHECKS, name="types")
+    if not checks:
+        raise Failure("Checking needs the service: pip install 'taskpost-service[service]'.", ExitCode.FAILED)
+    try:
+        (check,) = checks
+        click.echo(check.load()(file))
+    except ValueError as error:
+        raise Failure(str(error), ExitCode.FAILED) from error
 
 
 def _named(name: str, offered: list[TaskType]) -> TaskType:

@@ -24,6 +24,7 @@ from api.queue.shapes import QueueLimits, Retention, Submission
 from api.queue.wakeups import wakeups
 from runner.contract import State
 from runner.delivery.post import Try
+from tests.support.definitions import definitions
 from tests.support.wait import until
 
 LIMITS = QueueLimits(100, 10_000)
@@ -74,7 +75,7 @@ def executor():
 @pytest.fixture
 def dispatcher(queue, executor):
     return Dispatcher(
-        queue, executor, concurrency=2, type_limits={"sleep": None}, environment={"TASKPOST_INSTANCE": "one"}
+        queue, executor, concurrency=2, types=definitions("sleep"), environment={"TASKPOST_INSTANCE": "one"}
     )
 
 

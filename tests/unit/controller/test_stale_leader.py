@@ -13,6 +13,7 @@ from api.queue.errors import NotLeading
 from api.queue.queue import Queue
 from api.queue.shapes import QueueLimits, Slot, Submission
 from runner.contract import State
+from tests.support.definitions import definitions
 
 LIMITS = QueueLimits(100, 10_000)
 SUBMISSION = Submission("sleep", "{}", None, 0, 60_000)
@@ -66,7 +67,7 @@ def executor():
 
 @pytest.fixture
 def settler(old, executor):
-    dispatcher = Dispatcher(old, executor, concurrency=9, type_limits={"sleep": None}, environment={})
+    dispatcher = Dispatcher(old, executor, concurrency=9, types=definitions("sleep"), environment={})
     return Settler(old, executor, dispatcher, Limits(3, 600))
 
 

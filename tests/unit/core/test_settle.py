@@ -9,7 +9,7 @@ import pytest
 
 from api.core.observation import AttemptId, Cause, Observation, Obstacle, Phase, StopReason
 from api.core.settle import Fail, Limits, Release, Requeue, Stop, Suspend, Wait, cannot_start, settle
-from api.core.task import Reason, task_from_record
+from api.core.task import Reason, Retries, task_from_record
 from runner.contract import EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, State
 
 NOW = 1_000_000
@@ -292,3 +292,30 @@ def test_what_has_ended_beside_something_that_has_not_is_ended():
 )
 def test_what_speaks_against_the_start_of_others_of_its_type(task, observation, expected):
     assert cannot_start(task, observation) is expected
+
+
+ONCE_MORE = replace(RUNNING, retries=Retries(left=1, codes=frozenset({"crashed", "timed_out"})))
+ASKED = Reason("task_error", "once more")
+
+
+@pytest.mark.parametrize(
+    ("task", "observation", "retried"),
+    [
+        (ONCE_MORE, replace(ENDED, exit_code=9), "crashed"),
+        (replace(ONCE_MORE, retries=Retries(0, frozenset({"crashed"}))), replace(ENDED, exit_code=9), None),
+        (replace(ONCE_MORE, retries=Retries(1, frozenset({"timed_out"}))), replace(ENDED, exit_code=9), None),
+        (ONCE_MORE, replace(ENDED, exit_code=137, stop_asked=StopReason.DEADLINE), "timed_out"),
+        (replace(RUNNING, retries=Retries(asked=ASKED)), replace(ENDED, exit_code=0), "task_error"),
+    ],
+)
+def test_a_failure_is_followed_by_another_attempt_if_its_type_wants_one(task, observation, retried):
+    decision = decide(task, observation)
+    if retried is None:
+        assert isinstance(decision, Fail)
+    else:
+        assert decision == Requeue(decision.reason, counts_as_loss=False, is_retry=True)
+        assert decision.reason.code == retried
+
+
+def test_a_lost_attempt_is_a_loss_and_no_retry():
+    assert decide(ONCE_MORE, GONE) == Requeue(decide(ONCE_MORE, GONE).reason, counts_as_loss=True)

@@ -220,7 +220,7 @@ class ScriptedReport:
         self.answers = list(answers)
         self.seen = []
 
-    def progress(self, percent):
+    def progress(self, percent, message):
         self.seen.append(percent)
         answer = self.answers.pop(0) if self.answers else True
         if isinstance(answer, Exception):

@@ -17,7 +17,7 @@ from api.web.submission import Intake
 from runner.delivery.guard import Policy
 from tests.support.web import TYPES, VALID
 
-INTAKE = Intake(TYPES, Policy(allow_loopback=False))
+INTAKE = Intake(lambda: TYPES, Policy(allow_loopback=False))
 
 
 def read(key: str | None = None, **members: Any) -> Submission:
@@ -35,7 +35,7 @@ def errors(raw: bytes | None = None, /, intake: Intake = INTAKE, **members: Any)
 
 def intake_for(schema: dict[str, Any]) -> Intake:
     definition = TaskTypeDefinition("fibonacci", "", schema, {}, None, 60, lambda _: 60)
-    return Intake({"fibonacci": definition}, Policy(allow_loopback=False))
+    return Intake(lambda types={"fibonacci": definition}: types, Policy(allow_loopback=False))
 
 
 def test_defaults() -> None:
@@ -140,7 +140,7 @@ def test_an_unknown_type_is_answered_with_the_known_ones(value: str) -> None:
 
 def test_all_known_types_are_listed_however_many() -> None:
     types = {f"type-number-{number}": TYPES["anything"] for number in range(100)}
-    detail = errors(intake=Intake(types, Policy(allow_loopback=False)))["/task_type"]
+    detail = errors(intake=Intake(lambda: types, Policy(allow_loopback=False)))["/task_type"]
     assert all(name in detail for name in types)
 
 

@@ -10,6 +10,7 @@ from api.core.observation import AttemptId
 from api.executors.base import AttemptSpec
 from api.executors.kubernetes.job import JobSettings, Owner, build_job, selector
 from api.executors.kubernetes.pods import PodFileInvalid, PodSettings, read_pod_file
+from tests.support.definitions import definition
 
 TASK_ID = "01a2109e-ead6-7000-b548-10432404977a"
 SPEC = AttemptSpec(
@@ -204,18 +205,27 @@ def test_its_objects_are_selected_by_their_instance():
     assert selector("one") == "app.kubernetes.io/managed-by=taskpost,taskpost.dev/instance=one"
 
 
-def test_what_is_said_of_a_type_goes_before_what_is_said_of_all(tmp_path):
+def test_what_is_said_of_a_type_is_laid_over_what_is_said_of_all(tmp_path):
     path = tmp_path / "pods.json"
-    path.write_text(
-        json.dumps({"default": {"priority_class": "low", "labels": {"a": "b"}}, "types": {"x": {"image": "y"}}})
-    )
+    of_all = {"priority_class": "low", "labels": {"a": "b"}, "env": [{"name": "A", "value": "1"}]}
+    path.write_text(json.dumps({"default": of_all}))
     pods = read_pod_file(path)
-    assert pods.of_type("x", "z") == PodSettings(image="y", priority_class="low", labels={"a": "b"})
-    assert pods.of_type("other", "z") == PodSettings(image="z", priority_class="low", labels={"a": "b"})
-    assert read_pod_file(None).of_type("x", "z") == PodSettings(image="z")
+    of_type = {"labels": {"c": "d"}, "env": [{"name": "B", "value": "2"}], "node_selector": {"pool": "large"}}
+    own = definition("x", image="y", pod=of_type)
+    assert pods.of_type(own, "z") == PodSettings(
+        image="y",
+        priority_class="low",
+        labels={"a": "b", "c": "d"},
+        env=({"name": "A", "value": "1"}, {"name": "B", "value": "2"}),
+        node_selector={"pool": "large"},
+    )
+    plain = PodSettings(image="z", priority_class="low", labels={"a": "b"}, env=({"name": "A", "value": "1"},))
+    assert pods.of_type(definition("other"), "z") == plain
+    assert pods.of_type(None, "z") == plain
+    assert read_pod_file(None).of_type(None, "z") == PodSettings(image="z")
 
 
-@pytest.mark.parametrize("text", ["{", '{"default": {"imagee": "x"}}', '{"types": {"x": {"image": 1}}}', '{"a": 1}'])
+@pytest.mark.parametrize("text", ["{", '{"default": {"imagee": "x"}}', '{"default": {"image": 1}}', '{"a": 1}'])
 def test_a_mistake_in_the_file_is_told(tmp_path, text):
     path = tmp_path / "pods.json"
     path.write_text(text)

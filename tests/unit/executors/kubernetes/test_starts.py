@@ -17,6 +17,7 @@ from api.executors.base import ExecutorUnavailable, StartError, StartRefused, St
 from api.queue.shapes import QueueLimits, Submission
 from runner.attempt import EnvironmentInvalid, read_attempt
 from runner.contract import State
+from tests.support.definitions import definitions
 
 LIMITS = QueueLimits(100, 10_000)
 SUBMISSION = Submission("sleep", "{}", None, 0, 60_000)
@@ -57,7 +58,7 @@ def executor():
 @pytest.fixture
 def dispatcher(queue, executor, monkeypatch):
     monkeypatch.setattr("api.controller.dispatch.FIRST_PAUSE_SECONDS", 0.01)
-    return Dispatcher(queue, executor, concurrency=9, type_limits={"sleep": None, "fibonacci": None}, environment={})
+    return Dispatcher(queue, executor, concurrency=9, types=definitions("sleep", "fibonacci"), environment={})
 
 
 @pytest.fixture

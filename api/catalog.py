@@ -1,0 +1,88 @@
+"""The task types as they are now: those of Python modules, and those of the file, which is reread when it changes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from api.core.task_types import TaskTypeDefinition
+from api.settings import SettingsError
+from api.type_file import TypeFileInvalid, read_type_file
+from runner.contract import Env
+from runner.delivery.watched import Watched
+from runner.tasks.registry import TaskModuleError, load_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from api.settings import Settings
+    from runner.tasks.registry import TaskType
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""How old what is known of the file may be: it is asked for at every submission."""
+
+
+class Catalog:
+    """Gives the definitions by name when it is called; the same object until one of them changes."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Import the modules and read the file.
+
+        Raises:
+            SettingsError: if a module cannot be imported, or something in the file is wrong.
+        """
+        known = _known(settings)
+        path = settings.task_types_file
+        if path is None:
+            self._watched = Watched((), lambda: _plain(known, settings.type_concurrency))
+        else:
+            self._watched = Watched((path,), lambda: read_type_file(path, known, settings.type_concurrency))
+        self._looked_at = 0.0
+        try:
+            self._current = self._watched.current()
+        except OSError as error:
+            raise SettingsError(f"TASKPOST_TASK_TYPES_FILE cannot be read: {error}") from None
+        except TypeFileInvalid as error:
+            raise SettingsError(f"TASKPOST_TASK_TYPES_FILE cannot be used:\n{error}") from None
+        unknown = sorted(settings.type_concurrency.keys() - self._current.keys())
+        if unknown:
+            there = ", ".join(sorted(self._current))
+            raise SettingsError(
+                f"TASKPOST_TYPE_CONCURRENCY names {', '.join(unknown)}; the task types here are {there}"
+            )
+
+    def __call__(self) -> Mapping[str, TaskTypeDefinition]:
+        """Return the definitions. A file that has become wrong changes nothing, and is logged."""
+        now_seconds = time.monotonic()
+        if now_seconds - self._looked_at > LOOK_SECONDS:
+            self._looked_at = now_seconds
+            before, self._current = self._current, self._watched.current()
+            if self._current is not before:
+                added, removed = self._current.keys() - before.keys(), before.keys() - self._current.keys()
+                logger.info("task_types_changed", extra={"added": sorted(added), "removed": sorted(removed)})
+        return self._current
+
+
+def _known(settings: Settings) -> Mapping[str, TaskType]:
+    try:
+        return load_all(settings.task_modules, settings.task_path)
+    except TaskModuleError as error:
+        raise SettingsError(f"{Env.TASK_MODULES}: {error}") from None
+
+
+def _plain(known: Mapping[str, TaskType], concurrency: Mapping[str, int]) -> Mapping[str, TaskTypeDefinition]:
+    return {
+        name: TaskTypeDefinition(
+            name=name,
+            description=task_type.description,
+            input_schema=task_type.input_schema,
+            example=task_type.example,
+            concurrency=concurrency.get(name),
+            max_timeout_seconds=task_type.max_timeout_seconds,
+            default_timeout_seconds=task_type.default_timeout_seconds,
+        )
+        for name, task_type in sorted(known.items())
+    }

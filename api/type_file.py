@@ -1,0 +1,168 @@
+"""The file of task types: YAML, read whole and checked whole. What is wrong in it is named with its place."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import yaml
+from jsonschema_rs import validator_for
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from api.core.task_types import RetryRule, TaskTypeDefinition
+from api.executors.kubernetes.pods import TypePod
+from runner.contract import Env, ErrorCode
+from runner.tasks.registry import (
+    DEFAULT_TIMEOUT_SECONDS,
+    MAX_TIMEOUT_SECONDS,
+    MIN_TIMEOUT_SECONDS,
+    NAME,
+    NAME_RULE,
+    REFERENCE,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from runner.tasks.registry import TaskType
+
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_NEVER_RETRIED: Final = frozenset({ErrorCode.CANCELLED, ErrorCode.INPUT_INVALID, ErrorCode.TYPE_REMOVED})
+_OURS: Final = frozenset(str(name) for name in Env)
+
+
+class TypeFileInvalid(ValueError):  # noqa: N818 - reads as what it says
+    """The file of task types cannot be used; the message has a line for each fault, with file, path and reason."""
+
+
+class TypeEntry(BaseModel):
+    """What the file says of one task type. What it leaves out of a type that the service knows stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    enabled: bool = True
+    description: str | None = None
+    python: str | None = None
+    image: Annotated[str, Field(min_length=1)] | None = None
+    input_schema: dict[str, Any] | None = None
+    example: dict[str, Any] | None = None
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    retries: Annotated[int, Field(ge=0, le=100)] = 0
+    retry_on: list[str] = Field(default_factory=list)
+    retry_pause_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    timeout_seconds: Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS)] | None = None
+    max_timeout_seconds: Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS)] | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    pod: TypePod = Field(default_factory=TypePod)
+
+    @field_validator("python")
+    @classmethod
+    def _is_a_reference(cls, value: str | None) -> str | None:
+        if value is not None and not REFERENCE.fullmatch(value):
+            raise ValueError("the form module:function is wanted, e.g. acme.tasks:word_count")
+        return value
+
+    @field_validator("input_schema")
+    @classmethod
+    def _is_a_schema(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            validator_for(value)
+        return value
+
+    @field_validator("retry_on")
+    @classmethod
+    def _are_codes(cls, value: list[str]) -> list[str]:
+        for code in value:
+            if not _CODE.fullmatch(code) or code in _NEVER_RETRIED:
+                raise ValueError(f"{code!r} is no code of an error that can be tried again")
+        return value
+
+    @field_validator("env")
+    @classmethod
+    def _are_not_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        ours = sorted(_OURS & value.keys())
+        if ours:
+            raise ValueError(f"{', '.join(ours)} are the runner's own")
+        return value
+
+
+class TypeFile(BaseModel):
+    """The file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    task_types: dict[str, TypeEntry] = Field(default_factory=dict)
+
+
+def read_type_file(
+    path: Path, known: Mapping[str, TaskType], concurrency: Mapping[str, int]
+) -> Mapping[str, TaskTypeDefinition]:
+    """Return all task types: those that the service knows and those of the file, laid over them.
+
+    `known` are the types of Python modules that the service has imported, `concurrency` what the settings say.
+
+    Raises:
+        OSError: if the file cannot be read.
+        TypeFileInvalid: if something in it is wrong.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = TypeFile.model_validate({} if document is None else document).task_types
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TypeFileInvalid(f"{path}: not YAML in UTF-8: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        lines = (f"{path}: {_place(fault['loc'])}: {_reason(fault['msg'])}" for fault in error.errors())
+        raise TypeFileInvalid("\n".join(lines)) from None
+    faults = [f"{path}: {fault}" for name, entry in entries.items() for fault in _faults(name, entry, known)]
+    if faults:
+        raise TypeFileInvalid("\n".join(faults))
+    names = sorted(name for name in known.keys() | entries.keys() if name not in entries or entries[name].enabled)
+    return {
+        name: _definition(name, entries.get(name, TypeEntry()), known.get(name), concurrency.get(name))
+        for name in names
+    }
+
+
+def _faults(name: str, entry: TypeEntry, known: Mapping[str, TaskType]) -> list[str]:
+    place = f"task_types.{name}"
+    faults = [] if NAME.fullmatch(name) else [f"{place}: {name!r} is no name for a task type: {NAME_RULE}"]
+    if name not in known and entry.enabled and entry.python is None:
+        faults.append(f"{place}: the service knows no such type, so that `python` must say which function it is")
+    if name not in known and entry.enabled and entry.input_schema is None:
+        faults.append(f"{place}.input_schema: the service knows no such type, so that its schema must be given")
+    longest = entry.max_timeout_seconds or MAX_TIMEOUT_SECONDS
+    if entry.timeout_seconds is not None and entry.timeout_seconds > longest:
+        faults.append(f"{place}.timeout_seconds: more than max_timeout_seconds, which is {longest:g}")
+    return faults
+
+
+def _definition(name: str, entry: TypeEntry, known: TaskType | None, concurrency: int | None) -> TaskTypeDefinition:
+    longest = entry.max_timeout_seconds or (known.max_timeout_seconds if known else MAX_TIMEOUT_SECONDS)
+    seconds = entry.timeout_seconds or min(DEFAULT_TIMEOUT_SECONDS, longest)
+    schema = entry.input_schema if entry.input_schema is not None else known.input_schema if known else {}
+    example = entry.example if entry.example is not None else known.example if known else {}
+    return TaskTypeDefinition(
+        name=name,
+        description=entry.description if entry.description is not None else known.description if known else "",
+        input_schema=schema,
+        example=example,
+        concurrency=entry.concurrency or concurrency,
+        max_timeout_seconds=longest,
+        default_timeout_seconds=(
+            known.default_timeout_seconds if known and entry.timeout_seconds is None else lambda _: seconds
+        ),
+        retry=RetryRule(entry.retries, entry.retry_pause_seconds, tuple(entry.retry_on)),
+        python=entry.python,
+        image=entry.image,
+        env=entry.env,
+        pod=entry.pod.settings(),
+    )
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location)) or "the file"
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ")

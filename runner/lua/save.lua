@@ -1,0 +1,11 @@
+#!lua
+-- The runner keeps a task's own data for the attempt after this one. They go when the task ends.
+-- ARGV: task_id, attempt, token, data
+-- -> 1, or 0 if this attempt is no longer the task's current one
+local task_id = ARGV[1]
+local fields = redis.call('HMGET', key('task', task_id), 'state', 'attempt', 'token')
+if fields[1] ~= 'running' or fields[2] ~= ARGV[2] or fields[3] ~= ARGV[3] then
+  return 0
+end
+redis.call('SET', key('checkpoint', task_id), ARGV[4])
+return 1
