@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Build the images of the project from this tree: localhost/taskpost-{api,runner,valkey}, by Docker or by buildah.
+# Build the images of the project from this tree, by Docker or by buildah: localhost/taskpost-{api,runner,valkey}, and
+# -template, which has the task type of docs/template.
 # PYTHON_IMAGE chooses their base; for buildah that is one made by debootstrap, as no registry may be in reach.
 . "$(dirname "$0")/common.sh"
 
-with_buildah() { # NAME DOCKERFILE
+with_buildah() { # NAME DOCKERFILE [DIRECTORY]
   # Where the machine trusts a CA of its own, so must the build; the Dockerfiles do not know of it.
   buildah bud --isolation chroot --format docker --layers --quiet --volume /etc/ssl/certs:/etc/ssl/certs:ro \
-    --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE" -t "localhost/taskpost-$1:latest" -f "$2" "$root" >/dev/null
+    --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE" --build-arg RUNNER_IMAGE=localhost/taskpost-runner \
+    -t "localhost/taskpost-$1:latest" -f "$2" "${3:-$root}" >/dev/null
 }
 
 with_docker() {
-  docker build --quiet ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} -t "localhost/taskpost-$1:latest" -f "$2" "$root" >/dev/null
+  docker build --quiet ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} --build-arg RUNNER_IMAGE=localhost/taskpost-runner \
+    -t "localhost/taskpost-$1:latest" -f "$2" "${3:-$root}" >/dev/null
 }
 
 base_image() {
@@ -40,6 +43,7 @@ for name in "${images[@]}"; do
   say "building localhost/taskpost-$name"
   case $name in
     valkey) "$build" "$name" "$here/Dockerfile.valkey" ;;
+    template) "$build" "$name" "$root/docs/template/Dockerfile" "$root/docs/template" ;;
     *) "$build" "$name" "$root/Dockerfile.$name" ;;
   esac
 done

@@ -233,19 +233,13 @@ def test_the_go_that_verifies_a_callback_does(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stdout + told.stderr
 
 
-def test_the_example_of_a_task_type_works() -> None:
-    path = DOCS / "examples" / "word_count.py"
-    assert path.read_text(encoding="utf-8") in blocks("task-types", "python")
-    script = (
-        "import runner.tasks.registry as registry\n"
-        "from runner.tasks import Progress\n"
-        "task_type = registry.find('word_count', ['word_count'])\n"
-        "result = task_type.function(task_type.parse(task_type.example), Progress(print))\n"
-        "assert result == {'words': 6, 'most': [('to', 2), ('be', 2)]}, result\n"
-    )
-    subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(path.parent)}, cwd=ROOT, check=True
-    )
+def test_the_template_of_task_types_passes_its_own_tests(tmp_path: Path) -> None:
+    for name, language in (("acme/tasks.py", "python"), ("task-types.yaml", "yaml"), ("tests/test_tasks.py", "python")):
+        assert (DOCS / "template" / name).read_text(encoding="utf-8") in blocks("task-types", language)
+    copy = shutil.copytree(DOCS / "template", tmp_path / "template")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    told = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=100)
+    assert "2 passed" in told.stdout, told.stdout + told.stderr
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -95,6 +95,11 @@ class Release:
     def jobs(self) -> list[Object]:
         return self.get("jobs", "-l", f"taskpost.dev/instance={self.prefix}")["items"]
 
+    def pod_of(self, task_id: str) -> Object:
+        """The pod of a task, as soon as there is one."""
+        found = until(lambda: self.get("pods", "-l", f"taskpost.dev/task-id={task_id}")["items"], 30, "a pod")
+        return dict(found[0])
+
     def job_and_pods_of(self, task_id: str) -> list[str]:
         return self.kubectl("get", "jobs,pods", "-l", f"taskpost.dev/task-id={task_id}", "-o", "name").split()
 

@@ -103,7 +103,8 @@ async def test_submit_answers_with_the_task_and_its_place(client: httpx.AsyncCli
     assert body["queue_position"] == body["task"]["queue_position"] == 1
     assert body["task"] | {"task_id": "", "created_at": ""} == {
         "task_id": "", "task_type": "fibonacci", "task_status": "queued", "task_percent_done": 0.0,
-        "queue_position": 1, "priority": 0, "attempt": 0, "created_at": "", "started_at": None, "finished_at": None,
+        "queue_position": 1, "priority": 0, "attempt": 0, "attempts": [], "progress_message": None,
+        "created_at": "", "started_at": None, "finished_at": None,
         "waiting_reason": None, "error": None, "result_url": "http://u:***@example.com/r",
         "delivery": {"status": "waiting", "attempts": 0, "next_at": None, "last_error": None},
     }  # fmt: skip
@@ -514,7 +515,7 @@ async def test_a_type_at_its_limit(client: httpx.AsyncClient, queue: Queue) -> N
 async def test_a_task_whose_type_is_gone(client: httpx.AsyncClient, queue: Queue) -> None:
     task = await submit(client)
     services = services_of(queue)
-    async with web_client(replace(services, types={})) as other:
+    async with web_client(replace(services, types=dict)) as other:
         assert (await other.get(f"/api/tasks/{task['task_id']}")).json()["waiting_reason"]["code"] == "about_to_start"
 
 

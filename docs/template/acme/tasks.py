@@ -1,11 +1,11 @@
-"""A task type of one's own: `word_count`."""
+"""The computations that acme offers."""
 
 from collections import Counter
 from typing import Any
 
 from pydantic import Field
 
-from runner.tasks import Progress, task_type
+from runner import Fail, Progress, task_type
 from runner.tasks.inputs import Integer, TaskInput
 
 
@@ -19,9 +19,10 @@ class WordCountInput(TaskInput):
 @task_type("word_count", example={"text": "to be or not to be", "most": 2})
 def word_count(task_input: WordCountInput, progress: Progress) -> dict[str, Any]:
     """Count the words of a text."""
-    counts: Counter[str] = Counter()
     lines = task_input.text.splitlines()
-    for number, line in enumerate(lines, start=1):
+    if not lines:
+        raise Fail("no_text", "There is nothing to count in an empty text")
+    counts: Counter[str] = Counter()
+    for line in progress.track(lines):
         counts.update(line.lower().split())
-        progress(100 * number / len(lines))
     return {"words": counts.total(), "most": counts.most_common(task_input.most)}
