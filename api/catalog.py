@@ -6,9 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from api.core.task_types import TaskTypeDefinition
 from api.settings import SettingsError
-from api.type_file import TypeFileInvalid, read_type_file
+from api.type_file import TypeFileInvalid, laid_over, read_type_file
 from runner.contract import Env
 from runner.delivery.watched import Watched
 from runner.tasks.registry import TaskModuleError, load_all
@@ -16,6 +15,7 @@ from runner.tasks.registry import TaskModuleError, load_all
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from api.core.task_types import TaskTypeDefinition
     from api.settings import Settings
     from runner.tasks.registry import TaskType
 
@@ -37,7 +37,7 @@ class Catalog:
         known = _known(settings)
         path = settings.task_types_file
         if path is None:
-            self._watched = Watched((), lambda: _plain(known, settings.type_concurrency))
+            self._watched = Watched((), lambda: laid_over(known, {}, settings.type_concurrency))
         else:
             self._watched = Watched((path,), lambda: read_type_file(path, known, settings.type_concurrency))
         self._looked_at = 0.0
@@ -71,18 +71,3 @@ def _known(settings: Settings) -> Mapping[str, TaskType]:
         return load_all(settings.task_modules, settings.task_path)
     except TaskModuleError as error:
         raise SettingsError(f"{Env.TASK_MODULES}: {error}") from None
-
-
-def _plain(known: Mapping[str, TaskType], concurrency: Mapping[str, int]) -> Mapping[str, TaskTypeDefinition]:
-    return {
-        name: TaskTypeDefinition(
-            name=name,
-            description=task_type.description,
-            input_schema=task_type.input_schema,
-            example=task_type.example,
-            concurrency=concurrency.get(name),
-            max_timeout_seconds=task_type.max_timeout_seconds,
-            default_timeout_seconds=task_type.default_timeout_seconds,
-        )
-        for name, task_type in sorted(known.items())
-    }

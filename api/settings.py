@@ -113,9 +113,7 @@ class Settings(BaseSettings):
         "", repr=False, description="Secret with the keys redis-url and signing-keys, mounted into the Jobs' pods."
     )
     owner_config_map: str | None = Field(None, description="ConfigMap that owns the Jobs: they are deleted with it.")
-    pod_file: Path | None = Field(
-        None, description="JSON file with what the pods of all task types, or of single ones, have besides."
-    )
+    pod_file: Path | None = Field(None, description="JSON file with what the pods of all task types have besides.")
 
     max_attempts: int = Field(3, ge=1, le=100, description="Lost attempts after which a task fails as lost.")
     start_deadline_seconds: float = Field(600, gt=0, le=LONGEST_SECONDS, description="Time for an attempt to begin.")

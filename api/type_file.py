@@ -117,6 +117,13 @@ def read_type_file(
     faults = [f"{path}: {fault}" for name, entry in entries.items() for fault in _faults(name, entry, known)]
     if faults:
         raise TypeFileInvalid("\n".join(faults))
+    return laid_over(known, entries, concurrency)
+
+
+def laid_over(
+    known: Mapping[str, TaskType], entries: Mapping[str, TypeEntry], concurrency: Mapping[str, int]
+) -> Mapping[str, TaskTypeDefinition]:
+    """Return the types that the service knows, with what the entries say of them and of others."""
     names = sorted(name for name in known.keys() | entries.keys() if name not in entries or entries[name].enabled)
     return {
         name: _definition(name, entries.get(name, TypeEntry()), known.get(name), concurrency.get(name))

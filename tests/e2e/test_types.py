@@ -30,7 +30,7 @@ def of_service(release):
 
 def test_a_type_is_added_and_removed_by_an_upgrade_without_a_restart(release, receiver):
     before = of_service(release)
-    running = release.submit("sleep", {"seconds": 100}, receiver.url)
+    running = release.submit("sleep", {"seconds": 600}, receiver.url)
     release.running(running)
     text = (TEMPLATE / "task-types.yaml").read_text().replace("acme-tasks:1.0", IMAGE)
     release.upgrade(taskTypesFile=text)

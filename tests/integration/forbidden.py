@@ -6,6 +6,7 @@ The namespace has a loopback device only, so that nothing gets out.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -20,6 +21,9 @@ from dnslib import AAAA, QTYPE, RR, A
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
 from taskpost import ApiError
 
+from runner.delivery.guard import Policy
+from runner.delivery.post import Sender
+from runner.delivery.tls import Tls, TlsFiles
 from tests.support.service import ServiceProcess, eventually
 
 PORT = 8099
@@ -115,10 +119,18 @@ def main() -> None:
         listeners = Listeners(80, 443, PORT)
         settings = {"callback_allow_loopback": "false", "callback_deny": "denied.example", "concurrency": 4}
         with ServiceProcess(Path(directory) / "data", callback_retry_seconds="0.1,0.1", **settings) as service:
-            found = {url: fate(service, url) for host in HOSTS for url in urls(host)}
+            every = [url for host in HOSTS for url in urls(host)]
+            found = {url: fate(service, url) for url in every}
+            tried = asyncio.run(try_all(every))
             counted = list(listeners.connections)
             rebound = rebinding(service)
-    told = {"found": found, "connections": counted, "rebinding": rebound, "after": listeners.connections}
+    told = {
+        "tried": tried,
+        "found": found,
+        "connections": counted,
+        "rebinding": rebound,
+        "after": listeners.connections,
+    }
     sys.stdout.write(json.dumps(told))
 
 
@@ -143,6 +155,13 @@ def fate(service: ServiceProcess, url: str) -> list[str]:
         eventually(lambda: len(client.deliveries(task_id).tries) == 2, of=url)
         made = client.deliveries(task_id)
         return [made.delivery.status, *(f"{one.by}: {one.error}" for one in made.tries)]
+
+
+async def try_all(every: list[str]) -> dict[str, bool]:
+    """Whether a sender blocks each URL, should one have come past the submission all the same."""
+    sender = Sender(lambda: (), Policy(deny=("denied.example",)), Tls(TlsFiles()))
+    tries = [sender.post(url, "msg_1", b"{}", now_seconds=0, timeout_seconds=15) for url in every]
+    return {url: result.blocked for url, result in zip(every, await asyncio.gather(*tries), strict=True)}
 
 
 def rebinding(service: ServiceProcess) -> list[str]:

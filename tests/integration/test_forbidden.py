@@ -34,6 +34,7 @@ def seen():
 def test_sixty_forbidden_urls_and_more_make_no_connection(seen):
     assert len(seen["found"]) >= 60
     assert seen["connections"] == []
+    assert [url for url, blocked in seen["tried"].items() if not blocked] == []
     for url, fate in seen["found"].items():
         if fate[0].startswith("400"):
             assert "/result_url" in fate[0], url

@@ -22,7 +22,12 @@ TARGET = f"/api/tasks/{TASK_ID}"
 
 def started(service: Service, arguments: Sequence[str], **variables: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "TASKPOST_URL": service.url, **variables}
-    return subprocess.Popen([COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # A shell that started the tests in the background has them, and what they start, ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_installed_command_works(service: Service) -> None:
