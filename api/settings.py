@@ -13,36 +13,19 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from api.defaults import default_concurrency, default_data_directory, default_executor
 from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_MAX_BYTES
 from runner.delivery.guard import parse_rule
 from runner.delivery.schedule import DELAYS_SECONDS
 from runner.delivery.sign import parse_keys
 
 ENV_PREFIX = "TASKPOST_"
-SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 MAX_PORT = 65_535
-CONCURRENCY_IN_A_CLUSTER = 10
 LONGEST_SECONDS = 10 * 365 * 24 * 3600
 
 
 class SettingsError(ValueError):
     """A setting is wrong; the message has a line for each, with its name, its value and what is allowed."""
-
-
-def default_data_directory() -> Path:
-    """The XDG data directory of Taskpost: `$XDG_DATA_HOME/taskpost`, else `~/.local/share/taskpost`."""
-    base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "taskpost"
-
-
-def default_executor() -> Literal["local", "kubernetes"]:
-    """Kubernetes where a service account's token is mounted, a subprocess elsewhere."""
-    return "kubernetes" if SERVICE_ACCOUNT_TOKEN.exists() else "local"
-
-
-def default_concurrency() -> int:
-    """The CPUs of this machine, where it does the work; in a cluster ten, for other machines do it."""
-    return CONCURRENCY_IN_A_CLUSTER if default_executor() == "kubernetes" else os.cpu_count() or 1
 
 
 class Settings(BaseSettings):

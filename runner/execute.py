@@ -24,7 +24,8 @@ from runner.contract import (
     delivery_id,
     outcome_body,
 )
-from runner.report import Outcome, ProgressThread, Refused, Report, Unreachable
+from runner.progress import ProgressThread
+from runner.report import Outcome, Refused, Report, Unreachable
 from runner.result import ResultRefused, encode_result
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ with Client() as client:
 """
 
 from taskpost.client import Client
+from taskpost.deliveries import Deliveries, DeliverySummary, DeliveryTry
 from taskpost.errors import (
     ApiError,
     Conflict,
@@ -22,10 +23,7 @@ from taskpost.errors import (
     WaitTimeout,
 )
 from taskpost.models import (
-    Deliveries,
     Delivery,
-    DeliverySummary,
-    DeliveryTry,
     PastAttempt,
     Reason,
     Result,

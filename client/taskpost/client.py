@@ -10,7 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
-from taskpost.models import Deliveries, DeliverySummary, Result, Submitted, Task, TaskSummary, TaskType
+from taskpost.deliveries import Deliveries, DeliverySummary
+from taskpost.models import Result, Submitted, Task, TaskSummary, TaskType
 from taskpost.waiting import wait_for_ends
 
 if TYPE_CHECKING:

@@ -50,79 +50,8 @@ class Delivery:
         return cls(
             status=document.get("status", "none"),
             attempts=document.get("attempts", 0),
-            next_at=_time(document.get("next_at")),
+            next_at=read_time(document.get("next_at")),
             last_error=document.get("last_error"),
-        )
-
-
-@dataclass(frozen=True)
-class DeliveryTry:
-    """One try to deliver an outcome: by the `runner` or the `service`."""
-
-    at: datetime | None
-    duration_seconds: float
-    by: str
-    http_status: int | None
-    """The receiver's answer; None if there was none."""
-    error: str | None
-    """Why it is no success; None if it is one."""
-
-    @classmethod
-    def from_json(cls, document: Json) -> DeliveryTry:
-        """Read the service's answer."""
-        return cls(
-            at=_time(document.get("at")),
-            duration_seconds=document.get("duration_seconds", 0),
-            by=document.get("by", ""),
-            http_status=document.get("http_status"),
-            error=document.get("error"),
-        )
-
-
-@dataclass(frozen=True)
-class Deliveries:
-    """How far a task's callback is, and the newest of its tries, in order."""
-
-    delivery: Delivery
-    last_answer: str | None
-    """The beginning of the answer to the last try, if it had a body."""
-    tries: tuple[DeliveryTry, ...]
-    raw: Json = field(repr=False, compare=False)
-
-    @classmethod
-    def from_json(cls, document: Json) -> Deliveries:
-        """Read the service's answer."""
-        return cls(
-            delivery=Delivery.from_json(document),
-            last_answer=document.get("last_answer"),
-            tries=tuple(DeliveryTry.from_json(made) for made in document["tries"]),
-            raw=document,
-        )
-
-
-@dataclass(frozen=True)
-class DeliverySummary:
-    """A task in the list of deliveries."""
-
-    task_id: str
-    task_type: str
-    task_status: str
-    finished_at: datetime | None
-    delivery: Delivery
-    result_url: str | None
-    raw: Json = field(repr=False, compare=False)
-
-    @classmethod
-    def from_json(cls, document: Json) -> DeliverySummary:
-        """Read the service's answer."""
-        return cls(
-            task_id=document["task_id"],
-            task_type=document["task_type"],
-            task_status=document["task_status"],
-            finished_at=_time(document.get("finished_at")),
-            delivery=Delivery.from_json(document.get("delivery") or {}),
-            result_url=document.get("result_url"),
-            raw=document,
         )
 
 
@@ -137,7 +66,7 @@ class PastAttempt:
     @classmethod
     def from_json(cls, document: Json) -> PastAttempt:
         """Read the service's answer."""
-        return cls(document["attempt"], _time(document.get("ended_at")), Reason.from_json(document.get("reason")))
+        return cls(document["attempt"], read_time(document.get("ended_at")), Reason.from_json(document.get("reason")))
 
 
 @dataclass(frozen=True)
@@ -182,9 +111,9 @@ class Task:
             queue_position=document.get("queue_position"),
             priority=document.get("priority", 0),
             attempt=document.get("attempt", 0),
-            created_at=_time(document.get("created_at")),
-            started_at=_time(document.get("started_at")),
-            finished_at=_time(document.get("finished_at")),
+            created_at=read_time(document.get("created_at")),
+            started_at=read_time(document.get("started_at")),
+            finished_at=read_time(document.get("finished_at")),
             waiting_reason=Reason.from_json(document.get("waiting_reason")),
             error=Reason.from_json(document.get("error")),
             delivery=Delivery.from_json(document.get("delivery") or {}),
@@ -230,8 +159,8 @@ class TaskSummary:
             task_type=document["task_type"],
             percent_done=document.get("percent_done", 0),
             task_status=document["task_status"],
-            created_at=_time(document.get("created_at")),
-            finished_at=_time(document.get("finished_at")),
+            created_at=read_time(document.get("created_at")),
+            finished_at=read_time(document.get("finished_at")),
             queue_position=document.get("queue_position"),
             raw=document,
         )
@@ -293,12 +222,13 @@ class Result:
             result=document.get("result"),
             error=Reason.from_json(document.get("error")),
             attempt=document.get("attempt", 0),
-            created_at=_time(document.get("created_at")),
-            started_at=_time(document.get("started_at")),
-            finished_at=_time(document.get("finished_at")),
+            created_at=read_time(document.get("created_at")),
+            started_at=read_time(document.get("started_at")),
+            finished_at=read_time(document.get("finished_at")),
             body=body,
         )
 
 
-def _time(text: str | None) -> datetime | None:
+def read_time(text: str | None) -> datetime | None:
+    """Read a time of the service."""
     return None if text is None else datetime.fromisoformat(text)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from api import settings as module
-from api.settings import Settings, SettingsError, default_data_directory, read_settings, split_bind
+from api import defaults as module
+from api.defaults import default_data_directory
+from api.settings import Settings, SettingsError, read_settings, split_bind
 
 KEY = "whsec_" + "A" * 32
 

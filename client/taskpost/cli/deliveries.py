@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from taskpost.cli.session import Session
     from taskpost.client import Client
-    from taskpost.models import DeliverySummary, DeliveryTry
+    from taskpost.deliveries import DeliverySummary, DeliveryTry
 
 TRY_WIDTHS = (19, 8, 7, 6, 60)
 WIDTHS = (36, 9, 9, 5, 19, 60)

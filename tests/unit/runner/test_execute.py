@@ -13,12 +13,13 @@ import redis
 
 from api.queue.queue import Queue
 from api.queue.shapes import QueueLimits, Submission
-from runner import execute, report
+from runner import execute, progress, report
 from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
 from runner.contract import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, State
 from runner.delivery.guard import Policy
-from runner.report import ProgressThread, Report, Unreachable
+from runner.progress import ProgressThread
+from runner.report import Report, Unreachable
 from tests.support.wait import until
 
 LIMITS = QueueLimits(100, 10_000)
@@ -232,7 +233,7 @@ class ScriptedReport:
 
 
 async def test_progress_is_sent_a_few_times_a_second_and_the_latest_is_not_lost(monkeypatch):
-    monkeypatch.setattr(report, "PROGRESS_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.05)
     scripted = ScriptedReport(True, redis.ConnectionError("gone"))
     thread = ProgressThread(scripted)
     thread.start()
@@ -263,7 +264,7 @@ def test_a_runner_that_is_obsolete_ends(monkeypatch, capsys):
         codes.append(code)
         ended.set()
 
-    monkeypatch.setattr(report.os, "_exit", end)
+    monkeypatch.setattr(progress.os, "_exit", end)
     thread = ProgressThread(ScriptedReport(False))
     thread.start()
     thread.set(10)
