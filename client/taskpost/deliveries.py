@@ -1,0 +1,84 @@
+"""What the service tells of callbacks, as frozen dataclasses with the service's own names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from taskpost.models import Delivery, read_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from taskpost.models import Json
+
+
+@dataclass(frozen=True)
+class DeliveryTry:
+    """One try to deliver an outcome: by the `runner` or the `service`."""
+
+    at: datetime | None
+    duration_seconds: float
+    by: str
+    http_status: int | None
+    """The receiver's answer; None if there was none."""
+    error: str | None
+    """Why it is no success; None if it is one."""
+
+    @classmethod
+    def from_json(cls, document: Json) -> DeliveryTry:
+        """Read the service's answer."""
+        return cls(
+            at=read_time(document.get("at")),
+            duration_seconds=document.get("duration_seconds", 0),
+            by=document.get("by", ""),
+            http_status=document.get("http_status"),
+            error=document.get("error"),
+        )
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """How far a task's callback is, and the newest of its tries, in order."""
+
+    delivery: Delivery
+    last_answer: str | None
+    """The beginning of the answer to the last try, if it had a body."""
+    tries: tuple[DeliveryTry, ...]
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, document: Json) -> Deliveries:
+        """Read the service's answer."""
+        return cls(
+            delivery=Delivery.from_json(document),
+            last_answer=document.get("last_answer"),
+            tries=tuple(DeliveryTry.from_json(made) for made in document["tries"]),
+            raw=document,
+        )
+
+
+@dataclass(frozen=True)
+class DeliverySummary:
+    """A task in the list of deliveries."""
+
+    task_id: str
+    task_type: str
+    task_status: str
+    finished_at: datetime | None
+    delivery: Delivery
+    result_url: str | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, document: Json) -> DeliverySummary:
+        """Read the service's answer."""
+        return cls(
+            task_id=document["task_id"],
+            task_type=document["task_type"],
+            task_status=document["task_status"],
+            finished_at=read_time(document.get("finished_at")),
+            delivery=Delivery.from_json(document.get("delivery") or {}),
+            result_url=document.get("result_url"),
+            raw=document,
+        )

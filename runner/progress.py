@@ -1,0 +1,71 @@
+"""Sends how far a task is, beside the task."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+import redis
+
+from runner.contract import EXIT_REFUSED
+
+if TYPE_CHECKING:
+    from runner.report import Report
+
+INTERVAL_SECONDS: Final = 0.3
+MAX_MESSAGE_CHARACTERS: Final = 500
+
+
+class ProgressThread(threading.Thread):
+    """Sends the latest percent a few times a second: neither a busy function nor a Redis outage holds up the other.
+
+    Told by Redis that the attempt is no longer the current one, it ends the process: the work is nobody's any more.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(name="progress", daemon=True)
+        self._report = report
+        self.latest = 0.0
+        self.message = ""
+        self._changed = threading.Event()
+        self._over = threading.Event()
+
+    def set(self, percent: float) -> None:
+        """Take note of a new percent; returns at once."""
+        self.latest = percent
+        self._changed.set()
+
+    def say(self, message: str) -> None:
+        """Take note of a few words to be shown; returns at once."""
+        self.message = message[:MAX_MESSAGE_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+        self._changed.set()
+
+    def end(self) -> None:
+        """Send no more, and wait until none is on its way."""
+        self._over.set()
+        self._changed.set()
+        self.join()
+
+    def run(self) -> None:
+        """Send until the end."""
+        while True:
+            self._changed.wait()
+            self._changed.clear()
+            if self._over.is_set():
+                return
+            self._send()
+            self._over.wait(INTERVAL_SECONDS)
+
+    def _send(self) -> None:
+        try:
+            current = self._report.progress(self.latest, self.message)
+        except redis.RedisError:
+            self._report.renew()
+            self._changed.set()
+            return
+        if not current:
+            sys.stderr.write("taskpost runner: this attempt is no longer the current one; it ends\n")
+            sys.stderr.flush()
+            os._exit(EXIT_REFUSED)
