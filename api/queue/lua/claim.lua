@@ -53,7 +53,7 @@ move(task_id, first_type, 'queued', 'starting')
 local attempt = redis.call('HINCRBY', record, 'attempt', 1)
 local now = integer(now_milliseconds())
 redis.call('HSET', record, 'token', token, 'claimed', now)
-redis.call('HDEL', record, 'holder', 'waiting_code', 'waiting_message', 'stop')
+redis.call('HDEL', record, 'holder', 'waiting_code', 'waiting_message', 'stop', 'retries', 'backoff', 'retry_on')
 if retries ~= '0' then
   redis.call('HSET', record, 'retries', retries, 'backoff', pause, 'retry_on', codes)
 end

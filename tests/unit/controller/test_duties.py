@@ -17,6 +17,7 @@ from api.controller.sweep import sweep
 from api.core.observation import AttemptId, Observation, Phase, StopReason
 from api.core.settle import Limits
 from api.core.task import Reason
+from api.core.task_types import NO_RETRIES, RetryRule
 from api.executors.base import StartError
 from api.queue.conclude import conclude
 from api.queue.errors import NotLeading, QueueUnavailable
@@ -27,6 +28,7 @@ from runner.delivery.post import Try
 from tests.support.definitions import definitions
 from tests.support.wait import until
 
+REASON = Reason("no_luck", "it had no luck")
 LIMITS = QueueLimits(100, 10_000)
 SUBMISSION = Submission("sleep", "{}", "http://127.0.0.1/", 0, 60_000)
 
@@ -229,6 +231,17 @@ async def is_delivered(queue, task_id):
 
 async def is_gone(queue, task_id):
     return await queue.read(task_id) is None
+
+
+async def test_what_its_type_says_of_retries_is_on_record_at_each_claim(queue):
+    task_id = (await queue.submit(SUBMISSION, LIMITS)).task.task_id
+    for rule, left in ((RetryRule(2, 0.0, ("crashed", "no_luck")), 2), (NO_RETRIES, -1)):
+        claim = await queue.claim(1, {"sleep": None}, {"sleep": rule})
+        retries = (await queue.read(task_id))[0].retries
+        assert (retries.left, retries.codes) == (left, frozenset(rule.codes))
+        assert await queue.requeue(claim.attempt_id, REASON, counts_as_loss=False, is_retry=True)
+    task, _ = await queue.read(task_id)
+    assert [(past.attempt, past.reason) for past in task.past] == [(1, REASON), (2, REASON)]
 
 
 class ScriptedSender:
