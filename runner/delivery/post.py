@@ -30,6 +30,8 @@ MAX_ERROR_CHARACTERS: Final = 300
 _FAULTS: Final = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError)
 ANSWER_SECONDS: Final = 1.0
 """How long the answer's body is waited for: its status has said all that counts."""
+MARGIN_SECONDS: Final = 0.05
+"""How long before the try's own end that ends: an answer that has come is an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Sender:
         began = loop.time()
         try:
             async with asyncio.timeout(timeout_seconds):
-                ended = await self._post(url, delivery_id, body, now_seconds)
+                read_until = began + timeout_seconds - MARGIN_SECONDS
+                ended = await self._post(url, delivery_id, body, now_seconds, read_until)
         except Blocked as verdict:
             ended = Try(str(verdict), blocked=True)
         except TimeoutError:
@@ -89,7 +92,7 @@ class Sender:
             ended = Try(_words(fault)[:MAX_ERROR_CHARACTERS])
         return replace(ended, duration_seconds=loop.time() - began)
 
-    async def _post(self, url: str, delivery_id: str, body: bytes, now_seconds: float) -> Try:
+    async def _post(self, url: str, delivery_id: str, body: bytes, now_seconds: float, until: float) -> Try:
         target = parse(url)
         connection = await self._connection(target)
         signature = signature_headers(self._keys(), delivery_id, int(now_seconds), body)
@@ -107,7 +110,7 @@ class Sender:
         )
         try:
             response = await connection.handle_async_request(request)
-            return await _judged(response, now_seconds)
+            return await _judged(response, now_seconds, until)
         finally:
             with suppress(httpcore.NetworkError, OSError):
                 await connection.aclose()
@@ -135,13 +138,16 @@ def _headers(target: Target, body: bytes) -> dict[str, str]:
     return headers if target.authorization is None else headers | {"authorization": target.authorization}
 
 
-async def _judged(response: httpcore.Response, now_seconds: float) -> Try:
-    """Read what is worth reading of an answer: its status counts, whatever becomes of its body."""
+async def _judged(response: httpcore.Response, now_seconds: float, until: float) -> Try:
+    """Read what is worth reading of an answer: its status counts, whatever becomes of its body.
+
+    `until`, of the event loop's clock, is when the try must be over.
+    """
     status = response.status
     headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
     body = bytearray()
     with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + ANSWER_SECONDS, until)):
             async for chunk in response.aiter_stream():
                 body += chunk[: MAX_READ_BYTES - len(body)]
                 if len(body) >= MAX_READ_BYTES:
@@ -173,7 +179,7 @@ def _words(fault: BaseException) -> str:
     if isinstance(fault, httpcore.ProxyError):
         return f"the proxy did not let it through: {fault}"
     if isinstance(fault, httpcore.NetworkError):
-        return f"the connection broke: {fault or type(fault).__name__}"
+        return f"the connection broke: {str(fault) or type(fault).__name__}"
     return f"{type(fault).__name__}: {fault}"
 
 

@@ -128,6 +128,12 @@ async def test_u08_a_body_without_end_costs_a_second_at_most(receiver, path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
 
 
+async def test_an_answer_that_came_in_time_counts_however_long_its_body_takes(receiver):
+    result = await post(receiver.url("/trickle-body"), timeout_seconds=0.5)
+    assert (result.error, result.status) == (None, 200)
+    assert result.duration_seconds < 0.5
+
+
 async def test_u08_a_compressed_bomb_stays_compressed(receiver):
     result = await post(receiver.url("/bomb"))
     assert (result.status, result.answer) == (500, "(65192 bytes or more, encoded as gzip)"[:1] + result.answer[1:])
