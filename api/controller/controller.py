@@ -94,7 +94,7 @@ class Controller:
         doing = asyncio.create_task(_do(self._duties_of_all))
         try:
             await stop.wait()
-            self._dispatcher.close()
+            await self._dispatcher.close()
             if self._executor.ends_with_service:
                 await self._end_attempts()
         finally:

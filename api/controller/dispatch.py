@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from api.controller.supervise import wait_at_most
@@ -32,6 +33,8 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 AT_A_TIME: Final = 8
 """How many attempts are started side by side: a cluster takes its time to answer."""
+LAST_STARTS_SECONDS: Final = 5.0
+"""How long a service that stops waits for the starts under way."""
 REST_SECONDS: Final = 5.0
 """How long a type rests for which there was no room, while others go on."""
 START_PATIENCE_SECONDS: Final = 15.0
@@ -57,15 +60,21 @@ class Dispatcher:
         self._environment = environment
         self._pause_seconds = 0.0
         self._closed = False
+        self._start_over = asyncio.Event()
         self.starts = Starts()
         """How the newest attempts of each type began; whoever sees that notes it here."""
         self.starting: set[AttemptId] = set()
         self.claiming = asyncio.Lock()
         """Held from a claim until it is in `starting`: who holds it sees slots and starts that belong together."""
 
-    def close(self) -> None:
-        """Start nothing more."""
+    async def close(self) -> None:
+        """Start nothing more, and give the starts under way a moment: one that is cut off is an attempt for nothing."""
         self._closed = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_STARTS_SECONDS):
+                while self.starting:
+                    self._start_over.clear()
+                    await self._start_over.wait()
 
     def rest(self, task_type: str) -> None:
         """Start nothing of a type for a moment: its last attempt did not get far."""
@@ -115,6 +124,7 @@ class Dispatcher:
             return await self._start(claim)
         finally:
             self.starting.discard(claim.attempt_id)
+            self._start_over.set()
 
     async def _start(self, claim: Claim) -> bool:
         """Start an attempt; False if that was not possible for a reason that others will meet too."""

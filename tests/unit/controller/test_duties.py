@@ -45,10 +45,13 @@ class ScriptedExecutor:
         self.ends = asyncio.Queue()
         self.stopped = []
         self.refreshed = 0
+        self.hold = asyncio.Event()
+        self.hold.set()
 
     async def start(self, spec):
         if self.faults:
             raise self.faults.pop(0)
+        await self.hold.wait()
         self.shown[spec.attempt_id] = Observation(spec.attempt_id, Phase.ALIVE)
         self.started.put_nowait(spec)
 
@@ -129,7 +132,7 @@ async def test_while_it_waits_for_another_start_the_task_says_why(queue, executo
 
 async def test_a_closed_dispatcher_starts_nothing(queue, executor, dispatcher):
     await queue.submit(SUBMISSION, LIMITS)
-    dispatcher.close()
+    await dispatcher.close()
     assert not await dispatcher._start_some(1)
     assert executor.started.empty()
 
@@ -231,6 +234,34 @@ async def is_delivered(queue, task_id):
 
 async def is_gone(queue, task_id):
     return await queue.read(task_id) is None
+
+
+async def test_a_service_that_stops_waits_for_the_starts_under_way(queue, executor, dispatcher, background):
+    executor.hold.clear()
+    await queue.submit(SUBMISSION, LIMITS)
+    starting = background(dispatcher._start_some(1))
+    await until(lambda: as_awaited(bool(dispatcher.starting)))
+    closing = background(dispatcher.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    executor.hold.set()
+    await asyncio.wait_for(closing, 10)
+    assert await starting
+    assert executor.started.qsize() == 1
+
+
+async def test_but_not_for_ever(queue, executor, dispatcher, background, monkeypatch):
+    monkeypatch.setattr("api.controller.dispatch.LAST_STARTS_SECONDS", 0.1)
+    executor.hold.clear()
+    await queue.submit(SUBMISSION, LIMITS)
+    background(dispatcher._start_some(1))
+    await until(lambda: as_awaited(bool(dispatcher.starting)))
+    await asyncio.wait_for(dispatcher.close(), 5)
+    assert dispatcher.starting
+
+
+async def as_awaited(value):
+    return value
 
 
 async def test_what_its_type_says_of_retries_is_on_record_at_each_claim(queue):
