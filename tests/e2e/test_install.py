@@ -114,8 +114,10 @@ def test_under_any_user_and_with_a_proxy_for_the_world_tasks_run_and_secrets_sta
     release = Release(make_namespace("any-user"), values).install()
     receiver = Receiver()
     receiver.keys.append(release.signing_key())
-    assert receiver.of(release.submit("sleep", {"seconds": 0}, receiver.url))["status"] == "done"
+    delivered = release.submit("sleep", {"seconds": 0}, receiver.url)
+    assert receiver.of(delivered)["status"] == "done"
     receiver.close()
+    until(lambda: not release.job_and_pods_of(delivered), 60, "its pod to be gone: all others are looked into")
     task_id = release.submit("sleep", {"seconds": 3}, "http://user:hushhush@receiver.invalid/")
     release.running(task_id)
     shown = release.kubectl("get", "pods,jobs,configmaps,deployments,statefulsets,events", "-o", "yaml")
