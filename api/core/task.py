@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from api.core.observation import StopReason
 from runner.contract import ENDS, DeliveryStatus, State
@@ -51,6 +51,9 @@ class Retries:
     asked: Reason | None = None
 
 
+NO_RETRIES: Final = Retries()
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One task.
@@ -78,7 +81,7 @@ class Task:
     delivery: Delivery
     queue_position: int | None
     message: str | None = None
-    retries: Retries = Retries()
+    retries: Retries = NO_RETRIES
     past: tuple[PastAttempt, ...] = ()
 
     @property
@@ -139,12 +142,18 @@ def task_from_record(
         ),
         queue_position=position,
         message=record.get("message"),
-        retries=Retries(
-            left=int(record.get("retries", 0)) - int(record.get("retried", 0)),
-            codes=frozenset(filter(None, record.get("retry_on", "").split(","))),
-            asked=_reason(record, "retry"),
-        ),
+        retries=_retries(record),
         past=past,
+    )
+
+
+def _retries(record: Mapping[str, str]) -> Retries:
+    if "retries" not in record and "retried" not in record:
+        return NO_RETRIES
+    return Retries(
+        left=int(record.get("retries", 0)) - int(record.get("retried", 0)),
+        codes=frozenset(filter(None, record.get("retry_on", "").split(","))),
+        asked=_reason(record, "retry"),
     )
 
 

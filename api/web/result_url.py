@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from runner.delivery.address import literal_address
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from runner.delivery.guard import Policy
 
 MAX_URL_CHARACTERS: Final = 2048
+REMEMBERED: Final = 1024
+"""For how many URLs the verdict is kept: most tasks of a client name the same one."""
 MAX_HOST_CHARACTERS: Final = 253
 MAX_PORT: Final = 65_535
 
@@ -24,6 +27,7 @@ _NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _CREDENTIALS: Final = re.compile(r"(?P<scheme>[^/]*//)(?P<user>[^@:/?#]*:)?[^@/?#]*@")
 
 
+@lru_cache(maxsize=REMEMBERED)
 def refusal(url: str, policy: Policy) -> str | None:
     """Say why a callback cannot go to this URL, or return None if it can, as far as its text tells."""
     if len(url) > MAX_URL_CHARACTERS:

@@ -55,10 +55,10 @@ class Filler:
     def _fate(self, task_id: str, name: str, fate: State) -> Iterator[Call]:
         now, body = 0, "{}"
         if fate is State.DONE:
-            limits = [word for known in self._types for word in (known, -1)]
+            limits = [word for known in self._types for word in (known, -1, 0, 0, ",")]
             yield "claim", (DEFAULT_CLIENT, UNLIMITED, TOKEN, NO_LEASE, *limits)
             yield "start", (task_id, 1, TOKEN, "holder")
-            yield "finish", (task_id, 1, TOKEN, fate, "", "", body, now, 1000, 0)
+            yield "finish", (task_id, 1, TOKEN, fate, "", "", body, now, 1000, 0, "", "")
             yield "release", (task_id, 1, name, NO_LEASE)
         elif fate is not State.QUEUED:
             yield "conclude", (task_id, State.QUEUED, 0, fate, "lost", "It is lost", body, now, NO_LEASE)

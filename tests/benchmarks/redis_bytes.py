@@ -14,6 +14,8 @@ from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
 from runner.contract import DEFAULT_INSTANCE as INSTANCE
 from runner.contract import DeliveryStatus, Env, State, key_prefix, outcome_body
+from runner.delivery.post import Try
+from runner.delivery.tries import Sent
 from runner.report import Outcome, Report
 from tests.benchmarks.measure import Row
 from tests.support.valkey import ValkeyServer
@@ -107,7 +109,8 @@ def _run(client: redis.Redis, url: str, claim: Claim) -> None:
     )
     outcome = Outcome(State.DONE, "null", None, 100.0)
     report.finish(outcome, body, started.now_ms, until=time.monotonic() + 5)
-    report.delivery(DeliveryStatus.DELIVERED, 0, "")
+    sent = Sent("runner", time.time(), Try(None, status=204, duration_seconds=0.01))
+    report.delivery(DeliveryStatus.DELIVERED, 0, sent)
 
 
 def _by_kind(client: redis.Redis) -> Counter[str]:
