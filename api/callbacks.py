@@ -12,7 +12,7 @@ from runner.delivery.guard import Policy
 from runner.delivery.post import Sender
 from runner.delivery.sign import KeyInvalid, parse_keys
 from runner.delivery.tls import Tls, TlsFiles, TlsFilesInvalid
-from runner.delivery.watched import Watched
+from runner.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +39,9 @@ def make_sender(settings: Settings, keys_file: Path | None, policy: Policy) -> S
     Raises:
         SettingsError: if they cannot be used as they are now.
     """
-    given = tuple(key.get_secret_value() for key in settings.signing_keys)
     keys = Watched(
         () if keys_file is None else (keys_file,),
-        lambda: parse_keys(given if keys_file is None else keys_file.read_text(encoding="utf-8").split()),
+        lambda: parse_keys(_key_texts(settings) if keys_file is None else keys_file.read_text("utf-8").split()),
     )
     tls = Tls(_tls_files(settings))
     try:
@@ -68,12 +67,16 @@ def runner_environment(settings: Settings, keys_file: Path | None, policy: Polic
     }
     environment: dict[str, str] = {name: str(path.absolute()) for name, path in files.items() if path is not None}
     if keys_file is None:
-        environment[Env.SIGNING_KEYS] = " ".join(key.get_secret_value() for key in settings.signing_keys)
+        environment[Env.SIGNING_KEYS] = " ".join(_key_texts(settings))
     return environment | {
         Env.CALLBACK_POLICY: policy.to_json(),
         Env.CALLBACK_PROXY: settings.callback_proxy,
         Env.CALLBACK_RETRY_SECONDS: " ".join(map(str, settings.callback_retry_seconds)),
     }
+
+
+def _key_texts(settings: Settings) -> list[str]:
+    return [key.get_secret_value() for key in settings.signing_keys]
 
 
 def _tls_files(settings: Settings) -> TlsFiles:

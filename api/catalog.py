@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from api.settings import SettingsError
 from api.type_file import TypeFileInvalid, laid_over, read_type_file
 from runner.contract import Env
-from runner.delivery.watched import Watched
 from runner.tasks.registry import TaskModuleError, load_all
+from runner.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

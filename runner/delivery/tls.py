@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.delivery.watched import Watched
+from runner.watched import Watched
 
 if TYPE_CHECKING:
     from pathlib import Path
