@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from api.core.task_types import RetryRule, TaskTypeDefinition
 from api.executors.kubernetes.pods import TypePod
+from api.settings import LONGEST_SECONDS
 from runner.contract import Env, ErrorCode
 from runner.tasks.registry import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -32,6 +33,9 @@ _NEVER_RETRIED: Final = frozenset({ErrorCode.CANCELLED, ErrorCode.INPUT_INVALID,
 _OURS: Final = frozenset(str(name) for name in Env)
 
 
+RunTime = Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS, le=LONGEST_SECONDS)]
+
+
 class TypeFileInvalid(ValueError):  # noqa: N818 - reads as what it says
     """The file of task types cannot be used; the message has a line for each fault, with file, path and reason."""
 
@@ -51,8 +55,8 @@ class TypeEntry(BaseModel):
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     retry_on: list[str] = Field(default_factory=list)
     retry_pause_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
-    timeout_seconds: Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS)] | None = None
-    max_timeout_seconds: Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS)] | None = None
+    timeout_seconds: RunTime | None = None
+    max_timeout_seconds: RunTime | None = None
     env: dict[str, str] = Field(default_factory=dict)
     pod: TypePod = Field(default_factory=TypePod)
 

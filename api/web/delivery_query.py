@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlencode
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PARAMETERS: Final = ("status", "host", "limit", "cursor")
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +79,4 @@ def read_redelivery(raw: bytes) -> tuple[DeadOnes, str]:
 
 
 def _ms(time: datetime | None) -> int | None:
-    return None if time is None else int(time.astimezone(UTC).timestamp() * 1000)
+    return None if time is None else (time - EPOCH) // timedelta(milliseconds=1)

@@ -343,6 +343,13 @@ def test_h06_what_is_said_of_task_pods_reaches_the_jobs(tmp_path: Path):
     assert sleep.labels == common["labels"]
 
 
+def test_a_null_takes_a_type_out_of_the_values_and_one_file_is_enough(tmp_path: Path):
+    given = {"taskTypes": {"sleep": None, "fibonacci": {"concurrency": 1}}}
+    config = the("ConfigMap", "taskpost-task-types", template(*values_file(tmp_path, given)))
+    assert yaml.safe_load(config["data"]["task-types.yaml"]) == {"task_types": {"fibonacci": {"concurrency": 1}}}
+    assert "set one of them" in refusal(*values_file(tmp_path, given | {"taskTypesFile": "task_types: {}"}))
+
+
 def test_the_network_policy_of_tasks_selects_their_pods():
     from api.core.observation import AttemptId
     from api.executors.base import AttemptSpec

@@ -512,6 +512,43 @@ async def test_a_type_at_its_limit(client: httpx.AsyncClient, queue: Queue) -> N
     assert waiting["waiting_reason"]["code"] == "type_at_limit"
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("[]", [""]),
+        ("null", [""]),
+        ('{"host": 5, "x": 1}', ["/host", "/x"]),
+        ('{"finished_from": "yesterday", "finished_before": "2026-01-01"}', ["/finished_from", "/finished_before"]),
+        ('{"finished_from": 1e308}', ["/finished_from"]),
+        ('{"cursor": "x"}', ["/cursor"]),
+    ],
+)
+async def test_a_wrong_request_to_send_again_is_told(client: httpx.AsyncClient, body: str, found: list[str]) -> None:
+    response = await client.post(
+        "/api/deliveries/redeliver", content=body, headers={"content-type": "application/json"}
+    )
+    assert pointers(response, "invalid_request") == found
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-25T08:00:00Z"])
+async def test_any_time_that_there_is_can_be_asked_for(client: httpx.AsyncClient, time: str) -> None:
+    for name in ("finished_from", "finished_before"):
+        response = await client.post("/api/deliveries/redeliver", json={name: time})
+        assert (response.status_code, response.json()) == (202, {"redelivered": 0, "cursor": None})
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["/status"]),
+        ("status=delivered&limit=0", ["/status", "/limit"]),
+        ("status=dead&status=dead&cursor=x&y=1", ["/y", "/status", "/cursor"]),
+    ],
+)
+async def test_a_wrong_query_of_deliveries_is_told(client: httpx.AsyncClient, query: str, found: list[str]) -> None:
+    assert pointers(await client.get(f"/api/deliveries?{query}"), "invalid_query") == found
+
+
 async def test_a_task_whose_type_is_gone(client: httpx.AsyncClient, queue: Queue) -> None:
     task = await submit(client)
     services = services_of(queue)

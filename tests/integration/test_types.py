@@ -231,6 +231,11 @@ def test_what_waits_for_a_type_that_is_removed_fails(client, types_file, tmp_pat
             "task_types: {sleep: {env: {TASKPOST_TOKEN: x}}}",
             "task_types.sleep.env: TASKPOST_TOKEN are",
         ),
+        (
+            "task_types: {sleep: {timeout_seconds: .inf, max_timeout_seconds: .inf}}",
+            "task_types.sleep.timeout_seconds: ",
+        ),
+        ("task_types: {sleep: {max_timeout_seconds: .nan}}", "task_types.sleep.max_timeout_seconds: "),
         ("task_types: {sleep: {pod: {nodeSelektor: {}}}}", "task_types.sleep.pod.nodeSelektor: "),
         ("task_typos: {}", "task_typos: "),
         ("task_types: [", "not YAML in UTF-8"),

@@ -30,7 +30,7 @@ class Moment(click.ParamType[datetime]):
         """Read it."""
         try:
             return datetime.fromisoformat(str(value)).astimezone()
-        except ValueError:
+        except (ValueError, OverflowError):  # the first and the last day there are, in a zone
             self.fail(f"{value!r} is no time: write 2026-11-25, or 2026-11-25T08:00:00Z.", param, ctx)
 
 

@@ -122,6 +122,7 @@ def test_redeliver_on_the_command_line(run: Run, service: Service) -> None:
         ("redeliver", TASK_ID, "--dead"),
         ("redeliver", TASK_ID, "--host", "here"),
         ("redeliver", "--dead", "--from", "yesterday"),
+        ("redeliver", "--dead", "--before", "9999-12-31T23:59:59-14:00"),
         ("deliveries", TASK_ID, "--host", "here"),
         ("deliveries", "--status", "lost"),
     ],
