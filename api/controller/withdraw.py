@@ -53,10 +53,15 @@ class Withdrawer:
                 await self._fail_all(name)
 
     async def _fail_all(self, task_type: str) -> None:
+        ended = 0
+        while number := await self._fail_some(task_type):
+            ended += number
+        logger.warning("task_type_removed", extra={"task_type": task_type, "tasks": ended})
+
+    async def _fail_some(self, task_type: str) -> int:
+        """Return how many were ended: what moved on meanwhile is none of them."""
         reason = Reason(ErrorCode.TYPE_REMOVED, f"The task type {task_type} is there no more")
         page = await self._queue.list(cursor=None, limit=STEP, states=(State.QUEUED,), task_type=task_type)
-        for summary in page.tasks:
-            found = await self._queue.read(summary.task_id)
-            if found is not None and found[0].state is State.QUEUED:
-                await conclude(self._queue, found[0], State.FAILED, reason)
-        logger.warning("task_type_removed", extra={"task_type": task_type, "tasks": len(page.tasks)})
+        found = [await self._queue.read(summary.task_id) for summary in page.tasks]
+        waiting = [read[0] for read in found if read is not None and read[0].state is State.QUEUED]
+        return sum([await conclude(self._queue, task, State.FAILED, reason) for task in waiting])

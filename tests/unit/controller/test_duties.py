@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from api.controller.listen import Wakeups, listen
 from api.controller.settle import Settler
 from api.controller.supervise import cancel, supervise, wait_at_most
 from api.controller.sweep import sweep
+from api.controller.withdraw import STEP, UNKNOWN_SECONDS, Withdrawer
 from api.core.observation import AttemptId, Observation, Phase, StopReason
 from api.core.settle import Limits
 from api.core.task import Reason
@@ -273,6 +275,22 @@ async def test_what_its_type_says_of_retries_is_on_record_at_each_claim(queue):
         assert await queue.requeue(claim.attempt_id, REASON, counts_as_loss=False, is_retry=True)
     task, _ = await queue.read(task_id)
     assert [(past.attempt, past.reason) for past in task.past] == [(1, REASON), (2, REASON)]
+
+
+async def test_all_that_waits_for_a_removed_type_fails_and_what_was_never_known_has_time(queue):
+    types = dict(definitions("sleep")())
+    withdrawer = Withdrawer(queue, lambda: types)
+    room = QueueLimits(1000, 100_000)
+    waiting = [(await queue.submit(SUBMISSION, room)).task.task_id for _ in range(STEP + 1)]
+    strange = (await queue.submit(replace(SUBMISSION, task_type="strange"), room)).task.task_id
+    await withdrawer.look(0)
+    assert {(await state_of(queue, task_id)).state for task_id in (*waiting, strange)} == {State.QUEUED}
+    types.clear()
+    await withdrawer.look(UNKNOWN_SECONDS - 1)
+    assert {(await state_of(queue, task_id)).error.code for task_id in waiting} == {"type_removed"}
+    assert (await state_of(queue, strange)).state is State.QUEUED
+    await withdrawer.look(UNKNOWN_SECONDS)
+    assert (await state_of(queue, strange)).error.code == "type_removed"
 
 
 class ScriptedSender:
