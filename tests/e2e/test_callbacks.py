@@ -10,13 +10,11 @@ import pytest
 import trustme
 from standardwebhooks import Webhook
 
+from tests.e2e.own_types import mount_types
 from tests.e2e.release import run, until
 
 TASKS = 60
-TYPES = Path(__file__).parent / "types" / "e2e_types.py"
 MISBEHAVING = Path(__file__).parents[1] / "support" / "misbehaving.py"
-MODULE = {"name": "types", "mountPath": "/opt/types"}
-PYTHONPATH = {"name": "PYTHONPATH", "value": "/opt/types"}
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -75,10 +73,8 @@ def values(namespace, tmp_path_factory):
     run(*create, "secret", "generic", "receivers", f"--from-file={directory / 'certificate.pem'}")
     program = Path(__file__).with_name("receivers.py")
     run(*create, "configmap", "receivers", f"--from-file={program}", f"--from-file={MISBEHAVING}")
-    run(*create, "configmap", "types", f"--from-file={TYPES}")
     run(*create, "-f", "-", given=json.dumps(SERVICE))
     run(*create, "-f", "-", given=json.dumps(POD))
-    volume = {"name": "types", "configMap": {"name": "types"}}
     return {
         "callbacks": {"caSecret": "our-ca"},
         "settings": {
@@ -87,15 +83,7 @@ def values(namespace, tmp_path_factory):
             "callback_retry_seconds": [1, 2, 4, 8],
             "task_modules": ["e2e_types"],
         },
-        "extraVolumes": [volume],
-        "extraVolumeMounts": [MODULE],
-        "extraEnv": [PYTHONPATH],
-        "taskPods": {
-            "volumes": [volume],
-            "volumeMounts": [MODULE],
-            "env": [PYTHONPATH],
-            "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
-        },
+        **mount_types(namespace, resources={"requests": {"cpu": "10m", "memory": "64Mi"}}),
     }
 
 

@@ -5,26 +5,21 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from tests.e2e.own_types import mount_types
 from tests.e2e.policies import denying, has_mutating_policies, injecting, suspending
 from tests.e2e.release import Release, run, until
 
 START_DEADLINE_SECONDS = 25
 GRACE_SECONDS = 3
-TYPES = Path(__file__).parent / "types" / "e2e_types.py"
-MODULE = {"name": "types", "mountPath": "/opt/types"}
-PYTHONPATH = {"name": "PYTHONPATH", "value": "/opt/types"}
 SMALL = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}}
 SIDECAR = "with_sidecar"
 
 
 @pytest.fixture(scope="module")
 def values(namespace):
-    run("kubectl", "--namespace", namespace, "create", "configmap", "types", f"--from-file={TYPES}")
-    volume = {"name": "types", "configMap": {"name": "types"}}
     return {
         "settings": {
             "concurrency": 30,
@@ -32,10 +27,7 @@ def values(namespace):
             "grace_seconds": GRACE_SECONDS,
             "task_modules": ["e2e_types"],
         },
-        "extraVolumes": [volume],
-        "extraVolumeMounts": [MODULE],
-        "extraEnv": [PYTHONPATH],
-        "taskPods": {"volumes": [volume], "volumeMounts": [MODULE], "env": [PYTHONPATH], "resources": SMALL},
+        **mount_types(namespace, resources=SMALL),
         "taskTypes": {
             "no_image": {"image": "localhost/no-such-image:latest"},
             "bad_name": {"image": "Not/A_Name"},
