@@ -1,22 +1,9 @@
-"""`python -m runner`: run the attempt that the environment names. `python -m runner describe`: tell of task types."""
+"""`python -m runner`: run the attempt that the environment names.
 
-import ctypes
-import signal
+With `sidecar`: be the runner beside an attempt's program. With `describe`: tell of task types.
+"""
+
 import sys
-
-
-def end_at_once_on_sigterm() -> None:
-    """Let SIGTERM end this process at once, with the signal's number (`contract.EXIT_TERMINATED`) as its exit code.
-
-    A handler in Python would wait for the running C function to return: minutes, inside one multiplication of long
-    numbers. The default action would be ignored by a container's first process. So the handler is libc's own `_exit`,
-    which is safe in a signal handler (POSIX) and takes as exit code what a handler is given: the signal's number.
-    """
-    libc = ctypes.CDLL(None)
-    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-    libc.signal.restype = ctypes.c_void_p
-    libc.signal(int(signal.SIGTERM), ctypes.cast(libc._exit, ctypes.c_void_p))  # noqa: SLF001 - its name in POSIX
-
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["describe"]:
@@ -24,8 +11,13 @@ if __name__ == "__main__":
 
         sys.exit(describe(sys.argv[2:]))
 
+    from runner.signals import end_at_once_on_sigterm
+
     end_at_once_on_sigterm()
 
-    from runner.execute import main
+    if sys.argv[1:2] == ["sidecar"]:
+        from runner.sidecar import main
+    else:
+        from runner.execute import main
 
     sys.exit(main())

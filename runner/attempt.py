@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_MAX_BYTES, Env
 
@@ -16,6 +17,28 @@ if TYPE_CHECKING:
 
 class EnvironmentInvalid(ValueError):  # noqa: N818 - reads as what it says
     """The environment does not name an attempt; the message says which variable is missing or wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The command of a container type where there is no container.
+
+    `environment` is what its definition gives, `directory` where it is run.
+    """
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str
+
+    def to_json(self) -> str:
+        """Return it as `from_json` takes it."""
+        return json.dumps([self.arguments, dict(self.environment), self.directory])
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` returned."""
+        arguments, environment, directory = json.loads(text)
+        return cls(tuple(arguments), environment, directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +65,7 @@ class Attempt:
     callback_certificate_file: Path | None
     callback_key_file: Path | None
     callback_retry_seconds: tuple[float, ...]
+    command: Command | None = None
 
     def redis_url_now(self) -> str:
         """Return the address of Redis as its file has it now, if there is one: it may have changed while we ran."""
@@ -87,6 +111,7 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
             callback_certificate_file=_path(environment, Env.CALLBACK_CERTIFICATE_FILE),
             callback_key_file=_path(environment, Env.CALLBACK_KEY_FILE),
             callback_retry_seconds=tuple(map(float, environment.get(Env.CALLBACK_RETRY_SECONDS, "").split())),
+            command=Command.from_json(environment[Env.COMMAND]) if environment.get(Env.COMMAND) else None,
         )
     except KeyError as missing:
         raise EnvironmentInvalid(f"{missing.args[0]} is not set; a runner is started by the service") from None

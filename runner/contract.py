@@ -74,6 +74,9 @@ class Env(StrEnum):
     TASK_MODULES = "TASKPOST_TASK_MODULES"
     TASK_PATH = "TASKPOST_TASK_PATH"
     TASK_PYTHON = "TASKPOST_TASK_PYTHON"
+    COMMAND = "TASKPOST_COMMAND"
+    DIRECTORY = "TASKPOST_DIRECTORY"
+    LOCK_FILE = "TASKPOST_LOCK_FILE"
     RESULT_MAX_BYTES = "TASKPOST_RESULT_MAX_BYTES"
     SIGNING_KEYS = "TASKPOST_SIGNING_KEYS"
     SIGNING_KEYS_FILE = "TASKPOST_SIGNING_KEYS_FILE"
@@ -84,6 +87,15 @@ class Env(StrEnum):
     CALLBACK_KEY_FILE = "TASKPOST_CALLBACK_KEY_FILE"
     CALLBACK_RETRY_SECONDS = "TASKPOST_CALLBACK_RETRY_SECONDS"
 
+
+TASK_DIRECTORY: Final = "/taskpost"
+"""Where the program of a container type finds its input, and leaves its progress and its result."""
+SIDECAR_PORT: Final = 20_727
+"""Where the runner beside a program listens once the input is there: what gates the program's start."""
+SIDECAR_GRACE_SECONDS: Final = 120
+"""How long it has, once the program has ended, to hand the result over."""
+
+OUTPUT_MAX_CHARACTERS: Final = 1900
 
 REPLICA_TIMEOUT_MS: Final = 800
 """How long a write waits for the replicas that must have it too."""
@@ -101,7 +113,7 @@ EXIT_REFUSED: Final = 3
 EXIT_UNREACHABLE: Final = 4
 """Redis did not answer until the attempt's deadline, so no outcome could be recorded."""
 EXIT_TERMINATED: Final = int(signal.SIGTERM)
-"""SIGTERM came before an outcome was recorded. The signal's own number: see `runner/__main__.py` for why."""
+"""SIGTERM came before an outcome was recorded. The signal's own number: see `runner/signals.py` for why."""
 EXIT_BY_SIGTERM: Final = 128 + int(signal.SIGTERM)
 """The same, as shells and container runtimes tell of a program that has no handler."""
 
@@ -134,6 +146,17 @@ class Error(TypedDict):
 
     code: str
     message: str
+
+
+def exit_message(exit_code: int | None, output: str) -> str:
+    """Say how the program of a container type has failed; `output` is the end of what it has written."""
+    how, tail = f"The program ended with exit code {exit_code}", output.strip()[-OUTPUT_MAX_CHARACTERS:]
+    return f"{how}. Its last output: {tail}" if tail else how
+
+
+def program_environment(task_id: str, attempt: int, directory: str) -> dict[str, str]:
+    """Return what the program of a container type is told: nothing that lets it act in our name."""
+    return {Env.TASK_ID: task_id, Env.ATTEMPT: str(attempt), Env.DIRECTORY: directory}
 
 
 def format_time(milliseconds: int) -> str:

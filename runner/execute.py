@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 import time
-import traceback
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from runner.attempt import EnvironmentInvalid, read_attempt
 from runner.connect import connect
@@ -18,22 +15,16 @@ from runner.contract import (
     EXIT_UNREACHABLE,
     EXIT_USAGE,
     RUNNER_DELIVERY_TIMEOUT_SECONDS,
-    Error,
-    ErrorCode,
-    State,
     delivery_id,
     outcome_body,
 )
-from runner.progress import ProgressThread
-from runner.report import Outcome, Refused, Report, Unreachable
-from runner.result import ResultRefused, encode_result
+from runner.report import Refused, Report, Unreachable
 
 if TYPE_CHECKING:
     from runner.attempt import Attempt
     from runner.delivery.post import Sender
+    from runner.outcome import Outcome
     from runner.report import Started
-
-MAX_MESSAGE_CHARACTERS: Final = 2000
 
 
 def main() -> int:
@@ -77,65 +68,12 @@ def _run(attempt: Attempt, report: Report) -> None:
 
 
 def _compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
-    thread = ProgressThread(report)
-    thread.start()
-    try:
-        outcome = _judged(attempt, report, started, thread)
-    finally:
-        thread.end()
-    return replace(outcome, percent=thread.latest, message=thread.message)
+    if attempt.command:
+        from runner.command import compute  # noqa: PLC0415 - for those alone that have a command
+    else:
+        from runner.function import compute  # noqa: PLC0415 - while `start` is on record
 
-
-def _judged(attempt: Attempt, report: Report, started: Started, thread: ProgressThread) -> Outcome:
-    from runner.tasks.verdicts import Fail, Retry  # noqa: PLC0415 - while `start` is on record
-
-    try:
-        return Outcome(State.DONE, _result(attempt, report, started, thread), None)
-    except ResultRefused as refusal:
-        return _failed(refusal.code, str(refusal))
-    except Fail as verdict:
-        return _failed(verdict.code, str(verdict))
-    except Retry as verdict:
-        after = verdict.after_seconds
-        return _failed(ErrorCode.TASK_ERROR, str(verdict), "own" if after is None else str(int(after * 1000)))
-    except BaseException as fault:  # noqa: BLE001 - whatever a task raises, SystemExit too, is its failure and not ours
-        traceback.print_exc()
-        return _failed(ErrorCode.TASK_ERROR, f"{type(fault).__name__}: {fault}")
-
-
-def _result(attempt: Attempt, report: Report, started: Started, thread: ProgressThread) -> str:
-    from pydantic import ValidationError  # noqa: PLC0415 - imported with the task type, while `start` is on record
-
-    from runner.tasks.progress import Progress  # noqa: PLC0415
-    from runner.tasks.registry import TaskModuleError, add_path, find, refer  # noqa: PLC0415
-
-    try:
-        add_path(attempt.task_path)
-        named = attempt.task_python
-        task_type = refer(named) if named else find(started.task_type, attempt.task_modules)
-    except TaskModuleError as error:
-        raise ResultRefused(ErrorCode.TASK_ERROR, str(error)) from error
-    if task_type is None:
-        raise ResultRefused(ErrorCode.TASK_ERROR, f"This runner knows no task type {started.task_type!r}")
-    try:
-        task_input = task_type.parse(json.loads(started.task_input))
-    except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc'])) or 'input'}: {fault['msg']}" for fault in error.errors())
-        raise ResultRefused(ErrorCode.INPUT_INVALID, "; ".join(faults)) from error
-    saved = None if started.checkpoint is None else json.loads(started.checkpoint)
-    progress = Progress(thread.set, say=thread.say, keep=report.save, saved=saved)
-    progress(0)
-    return encode_result(task_type.function(task_input, progress), attempt.result_max_bytes)
-
-
-def _failed(code: str, message: str, retry: str = "") -> Outcome:
-    error = Error(code=str(code), message=_clean(message)[:MAX_MESSAGE_CHARACTERS])
-    return Outcome(State.FAILED, "null", error, retry=retry)
-
-
-def _clean(text: str) -> str:
-    """A message a task raised may hold what is no Unicode text; it is told all the same."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return compute(attempt, report, started)
 
 
 def _import_delivery() -> None:

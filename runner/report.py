@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runner.attempt import Attempt
-    from runner.contract import Error, State
     from runner.delivery.tries import Sent
+    from runner.outcome import Outcome
 
 START_PATIENCE_SECONDS: Final = 60.0
 SAVE_PATIENCE_SECONDS: Final = 30.0
@@ -53,16 +53,15 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a task ended: `done` with a result, or `failed` with an error; and how far it said it was."""
+class Staged:
+    """What a program has left as its result: JSON, or (`code` is set) why that is none."""
 
-    state: State
     result_json: str
-    error: Error | None
-    percent: float = 0.0
+    code: str = ""
     message: str = ""
-    retry: str = ""
-    """`own` if the task asks to be tried again after its type's pause, or after how many milliseconds."""
+    percent: float = 0.0
+    words: str = ""
+    """The progress that it has told last."""
 
 
 class Report:
@@ -120,6 +119,33 @@ class Report:
             result_url=None if result_url is None else result_url.decode(),
             checkpoint=checkpoint,
         )
+
+    def prepare(self) -> bytes:
+        """Return the input for the program that this runner is beside, which has yet to begin.
+
+        Raises:
+            Refused: if another has it.
+            Unreachable: if Redis does not answer for a minute.
+        """
+        reply = self._persist(
+            lambda: self._call("prepare", *self._identity, self._attempt.holder),
+            until=time.monotonic() + START_PATIENCE_SECONDS,
+        )
+        if reply[0] != b"prepared":
+            raise Refused(f"the task is {reply[1].decode()}")
+        return bytes(reply[1])
+
+    def stage(self, staged: Staged, *, until: float) -> None:
+        """Hand over what a program has left, again and again until the deadline (of the monotonic clock).
+
+        Raises:
+            Refused: if the task has moved on.
+            Unreachable: if Redis did not answer until then.
+        """
+        what = (staged.code, staged.message, staged.result_json, _tenths(staged.percent), staged.words)
+        arguments = (*self._identity, self._attempt.holder, *what)
+        if self._persist(lambda: self._call_replicated("stage", *arguments), until=until) != 1:
+            raise Refused("the task has ended otherwise, or has another attempt")
 
     def progress(self, percent: float, message: str = "") -> bool:
         """Report how far the task is; False if this attempt is no longer the current one."""

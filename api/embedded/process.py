@@ -18,12 +18,13 @@ import psutil
 
 from api.embedded import lock
 from api.embedded.identity import format_identity, identify, parse_identity
+from runner.contract import Env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-MARK: Final = "TASKPOST_LOCK_FILE"
+MARK: Final = Env.LOCK_FILE
 """The environment variable by which all that a process started can be told from strangers."""
 
 

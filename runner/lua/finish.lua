@@ -23,12 +23,7 @@ if state == 'failed' and may_retry(task_id, ARGV[5], ARGV[11] ~= '') then
   return 'retry'
 end
 -- The last progress may not have been sent before the task ended.
-if ARGV[12] ~= '' then
-  redis.call('HSET', key('task', task_id), 'message', ARGV[12])
-end
-if tonumber(ARGV[10]) > tonumber(fields[4] or 0) then
-  redis.call('HSET', key('task', task_id), 'percent', ARGV[10])
-end
+set_progress(task_id, fields[4], ARGV[10], ARGV[12])
 conclude(task_id, {
   state = state,
   error_code = ARGV[5],

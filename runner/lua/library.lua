@@ -90,6 +90,16 @@ local function delay(task_id, milliseconds, input_bytes)
   redis.call('HINCRBY', key('totals'), 'queued_bytes', input_bytes)
 end
 
+-- Within an attempt the figure never goes back. `words` are those beside it; '' leaves them.
+local function set_progress(task_id, before, tenths, words)
+  if words ~= '' then
+    redis.call('HSET', key('task', task_id), 'message', words)
+  end
+  if tonumber(tenths) > tonumber(before or 0) then
+    redis.call('HSET', key('task', task_id), 'percent', tenths)
+  end
+end
+
 local LONGEST_BACKOFF_MILLISECONDS = 3600 * 1000
 
 -- Whether an attempt that failed with a code is to be followed by another: `asked` says that the task asked for one.
@@ -211,7 +221,8 @@ local function conclude(task_id, outcome)
   if outcome.error_code ~= '' then
     redis.call('HSET', record, 'error_code', outcome.error_code, 'error_message', outcome.error_message)
   end
-  redis.call('DEL', key('input', task_id), key('checkpoint', task_id))
+  redis.call('HDEL', record, 'staged_code', 'staged_message')
+  redis.call('DEL', key('input', task_id), key('checkpoint', task_id), key('staged', task_id))
   redis.call('SET', key('body', task_id), outcome.body)
   redis.call('HINCRBY', key('totals'), 'body_bytes', #outcome.body)
   redis.call('RPUSH', key('ended'), task_id)

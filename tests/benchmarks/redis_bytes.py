@@ -16,7 +16,8 @@ from runner.contract import DEFAULT_INSTANCE as INSTANCE
 from runner.contract import DeliveryStatus, Env, State, key_prefix, outcome_body
 from runner.delivery.post import Try
 from runner.delivery.tries import Sent
-from runner.report import Outcome, Report
+from runner.outcome import Outcome
+from runner.report import Report
 from tests.benchmarks.measure import Row
 from tests.support.valkey import ValkeyServer
 

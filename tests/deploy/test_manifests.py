@@ -23,7 +23,8 @@ from runner.connect import connect, connect_async
 from runner.contract import Env, State, changes_channel, key_prefix
 from runner.delivery.post import Try
 from runner.delivery.tries import Sent
-from runner.report import Outcome, Report
+from runner.outcome import Outcome
+from runner.report import Report
 from tests.deploy.rendering import (
     EXISTING,
     NAMESPACE,

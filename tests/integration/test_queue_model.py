@@ -19,8 +19,9 @@ from runner.connect import connect, connect_async
 from runner.contract import ENDS, MOVES, DeliveryStatus, State
 from runner.delivery.post import Try
 from runner.delivery.tries import Sent
-from runner.report import Outcome, Report
+from runner.outcome import Outcome
 from runner.report import Refused as RunnerRefused
+from runner.report import Report
 
 TYPES = ("fast", "slow")
 INPUT = '{"n":1}'

@@ -21,7 +21,8 @@ from api.executors.kubernetes.client import Access, ApiError, Cluster
 from runner.attempt import read_attempt
 from runner.connect import connect
 from runner.contract import State, outcome_body
-from runner.report import Outcome, Report
+from runner.outcome import Outcome
+from runner.report import Report
 
 THREADS = 4
 

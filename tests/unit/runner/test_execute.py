@@ -18,6 +18,7 @@ from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
 from runner.contract import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, State
 from runner.delivery.guard import Policy
+from runner.outcome import Outcome
 from runner.progress import ProgressThread
 from runner.report import Report, Unreachable
 from tests.support.wait import until
@@ -111,7 +112,7 @@ async def test_an_attempt_that_was_cancelled_meanwhile_records_nothing(queue, en
         client = connect(read_attempt().redis_url)
         client.hset(f"{queue._prefix}task:{claim.attempt_id.task_id}", "state", "cancelled")
         client.close()
-        return report.Outcome(State.DONE, "null", None, 0)
+        return Outcome(State.DONE, "null", None, 0)
 
     monkeypatch.setattr(execute, "_compute", cancelled)
     code, task = await run_to_end(queue, claim)
@@ -152,7 +153,7 @@ async def test_the_outcome_is_recorded_when_redis_is_back(own_valkey, lone_queue
         await_save.close()
         away.set()
         back.wait(20)
-        return report.Outcome(State.DONE, '"kept"', None, 0)
+        return Outcome(State.DONE, '"kept"', None, 0)
 
     monkeypatch.setattr(execute, "_compute", compute)
     running = asyncio.create_task(asyncio.to_thread(execute.main))

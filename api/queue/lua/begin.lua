@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- The leader has seen the program of an attempt begin, whose runner is beside it and does not say so.
+-- ARGV: task_id, attempt, owner
+-- -> 1, or 0 if this attempt is not the current one or has begun; NOTLEADING
+if not leads(ARGV[3]) then
+  return redis.error_reply(NOT_LEADING)
+end
+local task_id, attempt = ARGV[1], ARGV[2]
+local record = key('task', task_id)
+local fields = redis.call('HMGET', record, 'state', 'attempt', 'type', 'created')
+if fields[1] ~= 'starting' or fields[2] ~= attempt then
+  return 0
+end
+move(task_id, fields[3], 'starting', 'running')
+redis.call('HSET', record, 'started', integer(math.max(now_milliseconds(), tonumber(fields[4]))))
+redis.call('HDEL', record, 'waiting_code', 'waiting_message')
+return 1

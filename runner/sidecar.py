@@ -1,0 +1,94 @@
+"""The runner beside a task's program, in a container of its own: gives it input, relays progress, stages the result.
+
+It is a native sidecar: the kubelet starts the program once something listens on `SIDECAR_PORT`, restarts this when it
+fails, and ends it by SIGTERM when the program has ended. How that ended, this cannot see: the service does.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from runner.attempt import EnvironmentInvalid, read_attempt
+from runner.connect import connect
+from runner.contract import (
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    SIDECAR_GRACE_SECONDS,
+    SIDECAR_PORT,
+    TASK_DIRECTORY,
+)
+from runner.directory import TaskDirectory
+from runner.relay import Relay
+from runner.report import Refused, Report, Staged, Unreachable
+from runner.result import ResultRefused
+
+if TYPE_CHECKING:
+    from runner.attempt import Attempt
+
+MARGIN_SECONDS: Final = 5.0
+"""How long before the end of its grace it gives up, to say so."""
+
+
+def main() -> int:
+    """Be the runner beside the program of the attempt that the environment names; return the exit code."""
+    try:
+        attempt = read_attempt()
+        _accompany(attempt, Report(connect(attempt.redis_url), attempt), Path(TASK_DIRECTORY))
+    except EnvironmentInvalid as error:
+        return _say(EXIT_USAGE, str(error))
+    except OSError as error:
+        return _say(EXIT_USAGE, f"{TASK_DIRECTORY} cannot be used: {error}")
+    except Refused as refusal:
+        return _say(EXIT_REFUSED, f"refused: {refusal}")
+    except Unreachable as fault:
+        return _say(EXIT_UNREACHABLE, f"Redis does not answer: {fault}")
+    return EXIT_OK
+
+
+def _accompany(attempt: Attempt, report: Report, path: Path) -> None:
+    directory = TaskDirectory(path)
+    directory.write_input(report.prepare())
+    # Before there are threads, so that none of them takes it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    gate = _open_gate()
+    relay = Relay(directory, report)
+    relay.start()
+    signal.sigwait({signal.SIGTERM})
+    until = time.monotonic() + SIDECAR_GRACE_SECONDS - MARGIN_SECONDS
+    relay.end()
+    percent, words = relay.latest
+    staged = replace(_staged(directory, attempt.result_max_bytes), percent=percent, words=words)
+    report.stage(staged, until=until)
+    if gate is not None:
+        gate.close()
+
+
+def _open_gate() -> socket.socket | None:
+    """Listen, so that the program is started. After a restart of ours it runs already, and may have taken the port."""
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", SIDECAR_PORT), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", SIDECAR_PORT))
+    except OSError as error:
+        _say(EXIT_OK, f"port {SIDECAR_PORT} cannot be had: {error}")
+        return None
+
+
+def _staged(directory: TaskDirectory, max_bytes: int) -> Staged:
+    try:
+        return Staged(directory.read_result(max_bytes))
+    except ResultRefused as refusal:
+        return Staged("", refusal.code, str(refusal))
+
+
+def _say(exit_code: int, message: str) -> int:
+    sys.stderr.write(f"taskpost runner: {message}\n")
+    return exit_code
