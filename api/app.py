@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from api import callbacks
 from api.catalog import Catalog
 from api.controller.controller import Controller, ControllerConfig
-from api.core.settle import Limits
+from api.core.decisions import Limits
 from api.embedded.directory import DataDirectory
 from api.embedded.valkey import embedded_valkey
 from api.executors.kubernetes import KubernetesExecutor

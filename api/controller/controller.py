@@ -20,7 +20,7 @@ from api.core.observation import Phase, StopReason
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from api.core.settle import Limits
+    from api.core.decisions import Limits
     from api.core.task_types import Definitions
     from api.executors.base import Executor
     from api.queue.queue import Queue

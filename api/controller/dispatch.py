@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from api.core.observation import AttemptId
-    from api.core.task_types import Definitions
+    from api.core.task_types import Definitions, TaskTypeDefinition
     from api.executors.base import Executor
     from api.queue.queue import Queue
     from api.queue.shapes import Claim
@@ -93,7 +93,7 @@ class Dispatcher:
 
     async def _start_some(self, number: int) -> bool:
         """Start up to a number of attempts side by side; False if there is nothing more, or a pause is due."""
-        claims: list[Claim] = []
+        claims: list[tuple[Claim, TaskTypeDefinition]] = []
         while len(claims) < number and (claim := await self._claim()) is not None:
             claims.append(claim)
         results = await asyncio.gather(*map(self._start_claimed, claims), return_exceptions=True)
@@ -106,7 +106,7 @@ class Dispatcher:
         self._pause_seconds = min(max(2 * self._pause_seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
         return False
 
-    async def _claim(self) -> Claim | None:
+    async def _claim(self) -> tuple[Claim, TaskTypeDefinition] | None:
         async with self.claiming:
             if self._closed:
                 return None
@@ -115,22 +115,24 @@ class Dispatcher:
             retries = {name: definition.retry for name, definition in types.items()}
             now_seconds = asyncio.get_running_loop().time()
             claim = await self._queue.claim(self._concurrency, self.starts.limits(limits, now_seconds), retries)
-            if claim is not None:
-                self.starting.add(claim.attempt_id)
-            return claim
+            if claim is None:
+                return None
+            self.starting.add(claim.attempt_id)
+            return claim, types[claim.task_type]
 
-    async def _start_claimed(self, claim: Claim) -> bool:
+    async def _start_claimed(self, claimed: tuple[Claim, TaskTypeDefinition]) -> bool:
+        claim, definition = claimed
         try:
-            return await self._start(claim)
+            return await self._start(claim, self._spec(claim, definition))
         finally:
             self.starting.discard(claim.attempt_id)
             self._start_over.set()
 
-    async def _start(self, claim: Claim) -> bool:
+    async def _start(self, claim: Claim, spec: AttemptSpec) -> bool:
         """Start an attempt; False if that was not possible for a reason that others will meet too."""
         names = {"task_id": claim.attempt_id.task_id, "attempt": claim.attempt_id.attempt, "task_type": claim.task_type}
         try:
-            await self._start_patiently(self._spec(claim))
+            await self._start_patiently(spec)
         except StartRefused as fault:
             logger.warning("attempt_refused", extra=names | {"reason": str(fault)})
             await self._fail(claim, Reason(fault.code, str(fault)))
@@ -167,18 +169,15 @@ class Dispatcher:
         if found is not None and await conclude(self._queue, found[0], State.FAILED, reason):
             await self._queue.release(Slot(claim.attempt_id, claim.task_type))
 
-    def _spec(self, claim: Claim) -> AttemptSpec:
-        definition = self._types().get(claim.task_type)
-        of_type = dict(definition.env) if definition is not None else {}
-        if definition is not None and definition.python is not None:
-            of_type[Env.TASK_PYTHON] = definition.python
-        environment = (
-            dict(self._environment)
-            | of_type
-            | {
-                Env.TASK_ID: claim.attempt_id.task_id,
-                Env.ATTEMPT: str(claim.attempt_id.attempt),
-                Env.TOKEN: claim.token,
-            }
-        )
-        return AttemptSpec(claim.attempt_id, claim.task_type, environment, claim.timeout_ms / 1000)
+    def _spec(self, claim: Claim, definition: TaskTypeDefinition) -> AttemptSpec:
+        environment: dict[str, str] = dict(self._environment)
+        if not definition.command:  # the environment of a program is not its runner's
+            environment |= definition.env
+        if definition.python is not None:
+            environment[Env.TASK_PYTHON] = definition.python
+        environment |= {
+            Env.TASK_ID: claim.attempt_id.task_id,
+            Env.ATTEMPT: str(claim.attempt_id.attempt),
+            Env.TOKEN: claim.token,
+        }
+        return AttemptSpec(claim.attempt_id, claim.task_type, environment, claim.timeout_ms / 1000, definition)

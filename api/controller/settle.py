@@ -8,18 +8,19 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
 from api.controller.supervise import wait_at_most
+from api.core.decisions import Begin, Complete, Fail, Release, Requeue, Stop, Suspend, Wait
 from api.core.observation import Observation, Phase, StopReason
-from api.core.settle import Fail, Release, Requeue, Stop, Suspend, Wait, cannot_start, settle
+from api.core.settle import cannot_start, settle
 from api.executors.base import ExecutorUnavailable
-from api.queue.conclude import conclude
+from api.queue.conclude import complete, conclude
 from api.queue.errors import NotLeading, QueueUnavailable
 from api.queue.shapes import Slot
 from runner.contract import State
 
 if TYPE_CHECKING:
     from api.controller.dispatch import Dispatcher
+    from api.core.decisions import Decision, Limits
     from api.core.observation import AttemptId
-    from api.core.settle import Decision, Limits
     from api.core.task import Task
     from api.executors.base import Executor
     from api.queue.queue import Queue
@@ -119,6 +120,10 @@ class Settler:
         if isinstance(decision, Stop):
             logger.info("attempt_stopping", extra=names | {"reason": decision.reason.value})
             await self._stop(slot.attempt_id, decision.reason)
+        elif isinstance(decision, Begin):
+            if await self._queue.begin(slot.attempt_id):
+                logger.info("attempt_begun", extra=names)
+            return await self._settle(slot, observation, await self._queue.look(slot.attempt_id.task_id))
         elif isinstance(decision, Suspend):
             logger.info("attempt_suspended", extra=names)
             await self._queue.suspend(slot.attempt_id)
@@ -149,6 +154,9 @@ class Settler:
                     return False
             case Fail(reason) if task is not None:
                 if not await conclude(self._queue, task, State.FAILED, reason):
+                    return False
+            case Complete() if task is not None:
+                if not await complete(self._queue, task):
                     return False
             case _:
                 assert isinstance(decision, Release)  # noqa: S101 - the type checker's proof that no case is missing

@@ -66,6 +66,14 @@ class Obstacle(StrEnum):
     NO_POD = "no_pod"
 
 
+class Program(StrEnum):
+    """How far the program of a container type is, whose runner is beside it and cannot tell."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
 PATIENT: frozenset[str] = frozenset({Obstacle.QUOTA, Obstacle.SUSPENDED, Obstacle.NO_POD})
 """Obstacles that say nothing against the attempt: others of its type do not get fewer slots for them."""
 
@@ -90,6 +98,9 @@ class Observation:
     An attempt that is alive with an exit code has ended itself, but something beside it has not. `stop_asked` is set
     when the end was asked for by us, and says why. `log_tail` is the end of what it wrote to its output.
 
+    `program` is set where the runner is beside the task's program: then `exit_code` and `log_tail` are the program's,
+    and an attempt that is alive with a program that has ended is handing over its result.
+
     `cause` and `detail` say what ended it, `detail` in the words of the place it ran in. `waiting` says why one that
     is alive has not begun (its code is an `Obstacle`), `hopeless` that this can never get better.
     """
@@ -104,3 +115,4 @@ class Observation:
     detail: str = ""
     waiting: Reason | None = None
     hopeless: bool = False
+    program: Program | None = None

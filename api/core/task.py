@@ -55,6 +55,13 @@ NO_RETRIES: Final = Retries()
 
 
 @dataclass(frozen=True, slots=True)
+class Staged:
+    """What a program has left was handed over: a result, or something that is none (`error`)."""
+
+    error: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One task.
 
@@ -83,6 +90,9 @@ class Task:
     message: str | None = None
     retries: Retries = NO_RETRIES
     past: tuple[PastAttempt, ...] = ()
+    held: bool = False
+    """Whether a runner has taken the current attempt, be it that the task has not begun."""
+    staged: Staged | None = None
 
     @property
     def ended(self) -> bool:
@@ -144,7 +154,16 @@ def task_from_record(
         message=record.get("message"),
         retries=_retries(record),
         past=past,
+        held="holder" in record,
+        staged=_staged(record),
     )
+
+
+def _staged(record: Mapping[str, str]) -> Staged | None:
+    told = _reason(record, "staged")
+    if told is None:
+        return None
+    return Staged(told if told.code else None)
 
 
 def _retries(record: Mapping[str, str]) -> Retries:

@@ -29,8 +29,9 @@ NO_RETRIES: Final = RetryRule()
 class TaskTypeDefinition:
     """A named computation: what it takes, and its bounds.
 
-    `python` names the function, as module:name, where the runner does not know the type by its own name. `image`, `env`
-    and `pod` are what its attempts have that others have not, `pod` by the names of `PodSettings`.
+    `python` names the function, as module:name, where the runner does not know the type by its own name. A type with a
+    `command` is a container type: that is run in its image, with nothing of ours; without containers in `directory`.
+    `image`, `env` and `pod` are what its attempts have that others have not, `pod` by the names of `PodSettings`.
 
     `input_schema` is a JSON Schema (2020-12). `concurrency` bounds the unfinished attempts of this type, None means
     that only the bound over all types holds. `default_timeout_seconds` gives the run time of one attempt for an input.
@@ -45,6 +46,8 @@ class TaskTypeDefinition:
     default_timeout_seconds: Callable[[Any], float]
     retry: RetryRule = NO_RETRIES
     python: str | None = None
+    command: tuple[str, ...] = ()
+    directory: str = "."
     image: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     pod: Mapping[str, Any] = field(default_factory=dict)

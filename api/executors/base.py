@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from api.core.observation import AttemptId, Observation, StopReason
+    from api.core.task_types import TaskTypeDefinition
 
 
 class StartError(Exception):
@@ -48,12 +49,19 @@ class AttemptSpec:
     """What an executor needs to start an attempt.
 
     `environment` is what the runner is given, by `contract.Env`, `timeout_seconds` how long it may run once it began.
+    `definition` is that of its type as it was when the attempt was claimed.
     """
 
     attempt_id: AttemptId
     task_type: str
     environment: Mapping[str, str]
     timeout_seconds: float = 3600.0
+    definition: TaskTypeDefinition | None = None
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What its container type runs; empty for a type that the runner computes itself."""
+        return () if self.definition is None else self.definition.command
 
 
 class Executor(Protocol):
@@ -106,7 +114,10 @@ class Executor(Protocol):
         ...
 
     def watch(self) -> AsyncGenerator[Observation, None]:
-        """Yield an observation when an attempt is over. May miss some: `refresh` and `list` do not."""
+        """Yield an observation when an attempt is over, or its program has begun whose runner cannot say so.
+
+        May miss some: `refresh` and `list` do not.
+        """
         ...
 
     async def close(self) -> None:

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.contract import Error, outcome_body
+from runner.contract import Error, State, outcome_body
 
 if TYPE_CHECKING:
     from api.core.task import Reason, Task
     from api.queue.queue import Queue
-    from runner.contract import State
 
 
 async def conclude(queue: Queue, task: Task, outcome: State, reason: Reason) -> bool:
     """Build the callback's body and end a task that is still as `task` says; False if it has moved on."""
+    return await _end(queue, task, outcome, reason, "null")
+
+
+async def complete(queue: Queue, task: Task) -> bool:
+    """End a task as `done`, with the result that was handed over; False if it has moved on."""
+    result = await queue.read_staged(task.task_id)
+    return result is not None and await _end(queue, task, State.DONE, None, result.decode())
+
+
+async def _end(queue: Queue, task: Task, outcome: State, reason: Reason | None, result_json: str) -> bool:
     # The clock of Redis may have been set back, and no task ends before it began.
     finished_ms = max(await queue.now_ms(), task.created_ms, task.started_ms or 0)
     body = outcome_body(
         task_id=task.task_id,
         task_type=task.task_type,
         status=outcome,
-        result_json="null",
-        error=Error(code=str(reason.code), message=reason.message),
+        result_json=result_json,
+        error=None if reason is None else Error(code=str(reason.code), message=reason.message),
         attempt=task.attempt,
         created_ms=task.created_ms,
         started_ms=task.started_ms,

@@ -183,9 +183,19 @@ class Queue:
         """Record that an attempt is about to be ended by us, and why: nobody takes it for somebody else's doing."""
         await self._call("stopping", attempt_id.task_id, attempt_id.attempt, reason, self._owner)
 
-    async def conclude(self, task: Task, outcome: State, error: Reason, body: bytes, finished_ms: int) -> bool:
+    async def begin(self, attempt_id: AttemptId) -> bool:
+        """Say that an attempt runs, whose runner cannot; False if it is not the current one, or does already."""
+        return bool(await self._call("begin", attempt_id.task_id, attempt_id.attempt, self._owner) == 1)
+
+    async def read_staged(self, task_id: str) -> bytes | None:
+        """Return the result that was handed over for a task, as JSON."""
+        found: bytes | None = await self._call("read_staged", task_id)
+        return found
+
+    async def conclude(self, task: Task, outcome: State, error: Reason | None, body: bytes, finished_ms: int) -> bool:
         """End a task that is still as `task` says (state and attempt); False if it has moved on."""
-        arguments = (task.task_id, task.state.value, task.attempt, outcome.value, error.code, error.message)
+        code, message = ("", "") if error is None else (error.code, error.message)
+        arguments = (task.task_id, task.state.value, task.attempt, outcome.value, code, message)
         # Anybody may cancel; only the leader says that a task failed.
         owner = "" if outcome is State.CANCELLED else self._owner
         return bool(await self._call("conclude", *arguments, body, finished_ms, owner) == 1)

@@ -16,8 +16,8 @@ from api.controller.settle import Settler
 from api.controller.supervise import cancel, supervise, wait_at_most
 from api.controller.sweep import sweep
 from api.controller.withdraw import STEP, UNKNOWN_SECONDS, Withdrawer
+from api.core.decisions import Limits
 from api.core.observation import AttemptId, Observation, Phase, StopReason
-from api.core.settle import Limits
 from api.core.task import Reason
 from api.core.task_types import NO_RETRIES, RetryRule
 from api.executors.base import StartError

@@ -6,8 +6,8 @@ import pytest
 
 from api.controller.dispatch import Dispatcher
 from api.controller.settle import Settler
+from api.core.decisions import Limits
 from api.core.observation import AttemptId, Observation, Phase, StopReason
-from api.core.settle import Limits
 from api.core.task import Reason
 from api.queue.errors import NotLeading
 from api.queue.queue import Queue

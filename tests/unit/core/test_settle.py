@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from api.core.decisions import Fail, Limits, Release, Requeue, Stop, Suspend, Wait
 from api.core.observation import AttemptId, Cause, Observation, Obstacle, Phase, StopReason
-from api.core.settle import Fail, Limits, Release, Requeue, Stop, Suspend, Wait, cannot_start, settle
+from api.core.settle import cannot_start, settle
 from api.core.task import Reason, Retries, task_from_record
 from runner.contract import EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, State
 

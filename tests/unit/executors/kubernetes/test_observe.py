@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from api.core.decisions import Fail, Limits, Requeue, Stop, Suspend, Wait
 from api.core.observation import AttemptId, Cause, Observation, Obstacle, Phase, StopReason
-from api.core.settle import Fail, Limits, Requeue, Stop, Suspend, Wait, settle
+from api.core.settle import settle
 from api.core.task import task_from_record
 from api.executors.kubernetes.attempts import VANISHED_SECONDS, Attempts
 from api.executors.kubernetes.observe import observe

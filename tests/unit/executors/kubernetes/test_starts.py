@@ -10,8 +10,8 @@ import pytest
 from api.controller.dispatch import Dispatcher
 from api.controller.settle import Settler
 from api.controller.supervise import cancel
+from api.core.decisions import Limits
 from api.core.observation import AttemptId, Cause, Observation, Obstacle, Phase
-from api.core.settle import Limits
 from api.core.task import Reason
 from api.executors.base import ExecutorUnavailable, StartError, StartRefused, StartUnknown
 from api.queue.shapes import QueueLimits, Submission

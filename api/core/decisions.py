@@ -1,0 +1,75 @@
+"""What can be decided about an attempt, and the bounds that it is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from api.core.observation import StopReason
+    from api.core.task import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds that deadlines and retries are judged by."""
+
+    max_attempts: int
+    start_deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before `until_ms` (None: until something is observed)."""
+
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the attempt's process or pod; its end is settled when it is seen."""
+
+    reason: StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The attempt is over and its task needs nothing of it: free the slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """The attempt is over without an outcome and its task is tried again.
+
+    `rest` says that its type pauses first; `is_retry` that it failed, and that its type wants another after a pause.
+    """
+
+    reason: Reason
+    counts_as_loss: bool
+    rest: bool = False
+    is_retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The program of the attempt has begun, as its runner could not say: the task is `running`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The attempt is over, and the result that was handed over is the task's: it is `done`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """The attempt was taken off its node and will begin anew there or elsewhere: its task is `starting` again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The attempt is over and so is its task."""
+
+    reason: Reason
+
+
+Decision = Wait | Begin | Stop | Suspend | Release | Requeue | Complete | Fail
