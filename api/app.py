@@ -17,8 +17,8 @@ from api.embedded.directory import DataDirectory
 from api.embedded.valkey import embedded_valkey
 from api.executors.kubernetes import KubernetesExecutor
 from api.executors.kubernetes.client import Access, Cluster, ClusterUnusable, own_namespace
-from api.executors.kubernetes.job import JobSettings
 from api.executors.kubernetes.pods import PodFileInvalid, read_pod_file
+from api.executors.kubernetes.template import JobSettings
 from api.executors.local import LocalExecutor
 from api.queue.errors import QueueUnavailable
 from api.queue.queue import Queue
@@ -72,7 +72,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             redis_url = await stack.enter_async_context(embedded_valkey(directory))
         else:
             redis_url = settings.redis_url.get_secret_value()
-        executor = await _executor(settings, directory, catalog)
+        executor = await _executor(settings, directory)
         keys_file = _signing_keys_file(settings, directory)
         client = _connect(redis_url)
         stack.push_async_callback(client.aclose)
@@ -130,7 +130,7 @@ async def _why_not_ready(queue: Queue, executor: Executor, checked: asyncio.Even
     return executor.trouble if checked.is_set() else "Redis has not been checked yet"
 
 
-async def _executor(settings: Settings, directory: DataDirectory, types: Definitions) -> Executor:
+async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
     if settings.executor == "local":
         return LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds)
     needed = {
@@ -157,7 +157,7 @@ async def _executor(settings: Settings, directory: DataDirectory, types: Definit
             start_deadline_seconds=settings.start_deadline_seconds,
             grace_seconds=settings.grace_seconds,
         ),
-        lambda task_type: pods.of_type(types().get(task_type), settings.runner_image),
+        lambda definition: pods.of_type(definition, settings.runner_image),
         owner_config_map=settings.owner_config_map,
     )
 

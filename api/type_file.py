@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import yaml
@@ -49,6 +50,7 @@ class TypeEntry(BaseModel):
     description: str | None = None
     python: str | None = None
     image: Annotated[str, Field(min_length=1)] | None = None
+    command: Annotated[list[str], Field(min_length=1)] | None = None
     input_schema: dict[str, Any] | None = None
     example: dict[str, Any] | None = None
     concurrency: Annotated[int, Field(ge=1)] | None = None
@@ -59,6 +61,8 @@ class TypeEntry(BaseModel):
     max_timeout_seconds: RunTime | None = None
     env: dict[str, str] = Field(default_factory=dict)
     pod: TypePod = Field(default_factory=TypePod)
+    egress: list[dict[str, Any]] = Field(default_factory=list)
+    """Where a container may connect to: for the chart, which makes a NetworkPolicy of it."""
 
     @field_validator("python")
     @classmethod
@@ -121,16 +125,25 @@ def read_type_file(
     faults = [f"{path}: {fault}" for name, entry in entries.items() for fault in _faults(name, entry, known)]
     if faults:
         raise TypeFileInvalid("\n".join(faults))
-    return laid_over(known, entries, concurrency)
+    return laid_over(known, entries, concurrency, str(path.parent.absolute()))
 
 
 def laid_over(
-    known: Mapping[str, TaskType], entries: Mapping[str, TypeEntry], concurrency: Mapping[str, int]
+    known: Mapping[str, TaskType],
+    entries: Mapping[str, TypeEntry],
+    concurrency: Mapping[str, int],
+    directory: str = ".",
 ) -> Mapping[str, TaskTypeDefinition]:
-    """Return the types that the service knows, with what the entries say of them and of others."""
+    """Return the types that the service knows, with what the entries say of them and of others.
+
+    `directory` is where commands are run that have no container.
+    """
     names = sorted(name for name in known.keys() | entries.keys() if name not in entries or entries[name].enabled)
     return {
-        name: _definition(name, entries.get(name, TypeEntry()), known.get(name), concurrency.get(name))
+        name: replace(
+            _definition(name, entries.get(name, TypeEntry()), known.get(name), concurrency.get(name)),
+            directory=directory,
+        )
         for name in names
     }
 
@@ -138,13 +151,27 @@ def laid_over(
 def _faults(name: str, entry: TypeEntry, known: Mapping[str, TaskType]) -> list[str]:
     place = f"task_types.{name}"
     faults = [] if NAME.fullmatch(name) else [f"{place}: {name!r} is no name for a task type: {NAME_RULE}"]
-    if name not in known and entry.enabled and entry.python is None:
-        faults.append(f"{place}: the service knows no such type, so that `python` must say which function it is")
-    if name not in known and entry.enabled and entry.input_schema is None:
-        faults.append(f"{place}.input_schema: the service knows no such type, so that its schema must be given")
+    faults += [f"{place}{fault}" for fault in _kind_faults(entry, is_known=name in known) if entry.enabled]
     longest = entry.max_timeout_seconds or MAX_TIMEOUT_SECONDS
     if entry.timeout_seconds is not None and entry.timeout_seconds > longest:
         faults.append(f"{place}.timeout_seconds: more than max_timeout_seconds, which is {longest:g}")
+    return faults
+
+
+def _kind_faults(entry: TypeEntry, *, is_known: bool) -> list[str]:
+    """What is wrong with what a type runs."""
+    unknown = "the service knows no such type, so that"
+    faults = []
+    if not is_known and entry.python is None and entry.command is None:
+        faults.append(f": {unknown} `python` must say which function it is, or `command` what its image runs")
+    if not is_known and entry.input_schema is None:
+        faults.append(f".input_schema: {unknown} its schema must be given")
+    if entry.command is not None and entry.python is not None:
+        faults.append(": `python` and `command` are both given: it is a function, or what an image runs")
+    if entry.command is not None and entry.image is None:
+        faults.append(".image: with `command` the image must be given that it is run in")
+    if entry.egress and entry.command is None:
+        faults.append(".egress: only types with `command` have a network of their own")
     return faults
 
 
@@ -165,6 +192,7 @@ def _definition(name: str, entry: TypeEntry, known: TaskType | None, concurrency
         ),
         retry=RetryRule(entry.retries, entry.retry_pause_seconds, tuple(entry.retry_on)),
         python=entry.python,
+        command=tuple(entry.command or ()),
         image=entry.image,
         env=entry.env,
         pod=entry.pod.settings(),

@@ -12,8 +12,9 @@ from api.core.observation import AttemptId
 from api.executors.base import AttemptSpec
 from api.executors.kubernetes import KubernetesExecutor
 from api.executors.kubernetes.client import Access, Cluster
-from api.executors.kubernetes.job import JobSettings, selector
+from api.executors.kubernetes.job import selector
 from api.executors.kubernetes.pods import PodSettings
+from api.executors.kubernetes.template import JobSettings
 
 NAMESPACE = "taskpost-conformance"
 IMAGE = os.environ.get("TASKPOST_TEST_IMAGE", "localhost/taskpost-runner:0.1.0")

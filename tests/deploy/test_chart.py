@@ -353,8 +353,9 @@ def test_a_null_takes_a_type_out_of_the_values_and_one_file_is_enough(tmp_path: 
 def test_the_network_policy_of_tasks_selects_their_pods():
     from api.core.observation import AttemptId
     from api.executors.base import AttemptSpec
-    from api.executors.kubernetes.job import JobSettings, build_job
+    from api.executors.kubernetes.job import build_job
     from api.executors.kubernetes.pods import PodSettings
+    from api.executors.kubernetes.template import JobSettings
 
     settings = JobSettings(instance="taskpost", secret="s", start_deadline_seconds=1, grace_seconds=1)
     job = build_job(AttemptSpec(AttemptId("0" * 36, 1), "sleep", {}), settings, PodSettings())

@@ -9,8 +9,9 @@ import pytest
 
 from api.core.observation import AttemptId
 from api.executors.base import AttemptSpec
-from api.executors.kubernetes.job import JobSettings, Owner, build_job
+from api.executors.kubernetes.job import build_job
 from api.executors.kubernetes.pods import PodSettings
+from api.executors.kubernetes.template import JobSettings, Owner
 from tests.deploy.rendering import EVERYTHING, ROOT, parse, template
 
 OLDEST, NEWEST = "1.31", "1.37"

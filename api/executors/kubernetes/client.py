@@ -115,14 +115,19 @@ class Cluster:
         """Create an object; return it as it now is."""
         return await self._call("POST", self._path(kind, None), body)
 
-    async def delete(self, kind: str, name: str, uid: str) -> None:
-        """Delete an object, and in the background what it owns, if it is still the one that we mean."""
-        options = {
+    async def delete(self, kind: str, name: str, uid: str, *, grace_seconds: int | None = None) -> None:
+        """Delete an object, and in the background what it owns, if it is still the one that we mean.
+
+        `grace_seconds` are for a pod that is to have less than it says.
+        """
+        options: Object = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": {"uid": uid},
         }
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
         await self._call("DELETE", self._path(kind, name), options)
 
     async def watch(self, kind: str, version: str, **query: str) -> AsyncIterator[tuple[str, Object]]:

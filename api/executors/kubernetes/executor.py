@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from api.core.observation import Cause, Observation, Phase
+from api.core.observation import Cause, Observation, Phase, Program
 from api.executors.base import AttemptSpec, Executor, ExecutorUnavailable, StartError
 from api.executors.kubernetes.attempts import Attempts
 from api.executors.kubernetes.client import HTTPS_PORT, ApiError, Cluster
@@ -17,7 +17,6 @@ from api.executors.kubernetes.follow import Follower
 from api.executors.kubernetes.job import (
     ANNOTATION_TOKEN,
     LABEL_INSTANCE,
-    Owner,
     build_job,
     job_name,
     selector,
@@ -25,14 +24,16 @@ from api.executors.kubernetes.job import (
 )
 from api.executors.kubernetes.observe import observe
 from api.executors.kubernetes.seen import attempt_of
+from api.executors.kubernetes.template import Owner, whole_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     from api.core.observation import AttemptId, StopReason
-    from api.executors.kubernetes.job import JobSettings
+    from api.core.task_types import TaskTypeDefinition
     from api.executors.kubernetes.pods import PodSettings
     from api.executors.kubernetes.seen import Kept, Object, Seen
+    from api.executors.kubernetes.template import JobSettings
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class KubernetesExecutor(Executor):
         self,
         cluster: Cluster,
         settings: JobSettings,
-        pods_of: Callable[[str], PodSettings],
+        pods_of: Callable[[TaskTypeDefinition | None], PodSettings],
         *,
         owner_config_map: str | None = None,
     ) -> None:
@@ -97,7 +98,7 @@ class KubernetesExecutor(Executor):
         if self._attempts.get(spec.attempt_id) is not None:
             return
         try:
-            job = build_job(spec, await self._with_owner(), self._pods_of(spec.task_type))
+            job = build_job(spec, await self._with_owner(), self._pods_of(spec.definition))
             raw = await self._create(spec, job)
         except ApiError as error:
             fault = start_fault(error)
@@ -115,6 +116,7 @@ class KubernetesExecutor(Executor):
         seen.stop_asked = reason  # before the call: the change may be seen before its answer
         try:
             await self._delete(seen)
+            await self._hasten(seen)
         except ExecutorUnavailable:
             seen.stop_asked = None
             raise
@@ -202,22 +204,37 @@ class KubernetesExecutor(Executor):
         if not kept:
             kept = [("pods", pod) for pod in seen.pods.values() if not pod.deleted]
         for kind, one in kept:
-            metadata = one.raw["metadata"]
-            if metadata.get("deletionTimestamp"):
-                continue
-            try:
-                await self._cluster.delete(kind, metadata["name"], metadata["uid"])
-            except ApiError as error:
-                if error.status not in GONE_STATUSES:
-                    raise ExecutorUnavailable(error.message) from None
+            if not one.raw["metadata"].get("deletionTimestamp"):
+                await self._delete_one(kind, one)
+
+    async def _hasten(self, seen: Seen) -> None:
+        """Leave a program no more time to end than the settings say: what its pod has is for the runner beside it."""
+        if seen.is_container:
+            for pod in [pod for pod in seen.pods.values() if not pod.deleted]:
+                await self._delete_one("pods", pod, grace_seconds=whole_seconds(self._settings.grace_seconds))
+
+    async def _delete_one(self, kind: str, kept: Kept, *, grace_seconds: int | None = None) -> None:
+        metadata = kept.raw["metadata"]
+        try:
+            await self._cluster.delete(kind, metadata["name"], metadata["uid"], grace_seconds=grace_seconds)
+        except ApiError as error:
+            if error.status not in GONE_STATUSES:
+                raise ExecutorUnavailable(error.message) from None
 
     async def _changed(self, attempt_ids: set[AttemptId]) -> None:
-        """Tell of attempts that are over; a Job without a pod is told of by `list` alone, which has seen both."""
+        """Tell of what is worth it; a Job without a pod is told of by `list` alone, which has seen both."""
         for attempt_id in attempt_ids:
             seen = self._attempts.get(attempt_id)
-            if seen is not None and seen.pod is not None and self._look(seen).phase is not Phase.ALIVE:
+            if seen is not None and seen.pod is not None and self._is_news(seen):
                 self._unread[attempt_id] = None
                 self._news.set()
+
+    def _is_news(self, seen: Seen) -> bool:
+        """Whether an attempt is over, or its program has begun since this was asked last."""
+        observation = self._look(seen)
+        before, seen.program_told = seen.program_told, observation.program
+        has_begun = observation.program is Program.RUNNING and before is not Program.RUNNING
+        return observation.phase is not Phase.ALIVE or has_begun
 
     async def _observe(self, seen: Seen) -> Observation:
         observation = self._look(seen)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from api.core.observation import Cause, Observation, Obstacle, Phase
+from api.core.observation import Cause, Observation, Obstacle, Phase, Program
 from api.core.task import Reason
-from api.executors.kubernetes.job import CONTAINER
 from api.executors.kubernetes.seen import created
+from api.executors.kubernetes.template import CONTAINER, SIDECAR
 
 if TYPE_CHECKING:
     from api.executors.kubernetes.seen import Kept, Object, Seen
@@ -39,7 +39,12 @@ def observe(seen: Seen, now_seconds: float, answering_since_seconds: float | Non
     Both are Unix times: now, and since when the API server has answered without a break (None: it does not). While it
     is away no node can tell it that a pod has ended, so that this time says nothing against a node.
     """
-    base = Observation(seen.attempt_id, Phase.ALIVE, stop_asked=seen.stop_asked)
+    base = Observation(
+        seen.attempt_id,
+        Phase.ALIVE,
+        stop_asked=seen.stop_asked,
+        program=Program.WAITING if seen.is_container else None,
+    )
     job = _living(seen.job)
     pod = _current_pod(seen, job)
     without_pod = pod is None or pod.deleted or _phase(pod.raw) in ENDED
@@ -48,6 +53,8 @@ def observe(seen: Seen, now_seconds: float, answering_since_seconds: float | Non
         return replace(base, cause=Cause.SUSPENDED, waiting=waiting)
     if pod is None:
         return _without_pod(seen, job, base, now_seconds)
+    if base.program is not None:
+        base = replace(base, program=_program(pod.raw))
     if _phase(pod.raw) in ENDED:
         return _ended(seen, pod.raw, base)
     if pod.deleted or _is_overdue(pod.raw, now_seconds, answering_since_seconds):
@@ -126,6 +133,8 @@ def _ended(seen: Seen, pod: Object, base: Observation) -> Observation:
     end = _terminated(pod)
     exit_code = end.get("exitCode")
     cause, detail = _cause(seen, pod, end)
+    if base.program is not None and cause is None:
+        detail = _last_words(pod)
     return replace(
         base, phase=Phase.ENDED, exit_code=exit_code, log_tail=str(end.get("message", "")), cause=cause, detail=detail
     )
@@ -206,6 +215,8 @@ def _is_overdue(pod: Object, now_seconds: float, answering_since_seconds: float 
 
 def _alive(seen: Seen, pod: Object, base: Observation) -> Observation:
     end = _terminated(pod)
+    if end and base.program is not None and not _others_run(pod):
+        return base
     if end:
         return replace(base, exit_code=end.get("exitCode"), log_tail=str(end.get("message", "")))
     waiting, hopeless = _waiting(seen, pod)
@@ -241,6 +252,31 @@ def _terminated(pod: Object) -> Object:
             found: Object = container.get("state", {}).get("terminated", {})
             return found
     return {}
+
+
+def _program(pod: Object) -> Program:
+    """Return how far the program of a container type is; one that could not be started has never begun."""
+    end = _terminated(pod)
+    if end:
+        return Program.WAITING if end.get("reason") in UNSTARTABLE else Program.ENDED
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    runs = any(status.get("name") == CONTAINER and "running" in status.get("state", {}) for status in statuses)
+    return Program.RUNNING if runs else Program.WAITING
+
+
+def _others_run(pod: Object) -> bool:
+    """Whether there are other containers that do not end by themselves: without them the kubelet ends the runner."""
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    return any("terminated" not in status.get("state", {}) for status in statuses)
+
+
+def _last_words(pod: Object) -> str:
+    """Return what the runner beside a program has said at its end, if it did not end well."""
+    for status in pod.get("status", {}).get("initContainerStatuses", ()):
+        end = status.get("state", {}).get("terminated", {})
+        if status.get("name") == SIDECAR and end.get("exitCode"):
+            return str(end.get("message") or f"it ended with exit code {end['exitCode']}")
+    return ""
 
 
 def _condition(raw: Object, kind: str, status: str = "True") -> Object | None:

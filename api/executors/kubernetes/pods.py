@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+OF_THE_RUNNER: Final = frozenset({"command", "env", "volume_mounts"})
+
 
 class PodFileInvalid(ValueError):  # noqa: N818 - reads as what it says
     """The file with the settings of pods cannot be used; the message says why."""
@@ -24,7 +26,8 @@ class PodFileInvalid(ValueError):  # noqa: N818 - reads as what it says
 class PodSettings(BaseModel):
     """The pods of a task type. Members that are objects of Kubernetes are taken as they are.
 
-    `run_as_user` None leaves the choice to the image or, on OpenShift, to the namespace.
+    `run_as_user` None leaves the choice to the image or, on OpenShift, to the namespace. The images of container types
+    may choose root: for those `container_run_as_user` comes before.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +49,7 @@ class PodSettings(BaseModel):
     service_account: str | None = None
     pull_secrets: tuple[str, ...] = ()
     run_as_user: int | None = None
+    container_run_as_user: int | None = 65532
     env: tuple[Object, ...] = ()
     volumes: tuple[Object, ...] = ()
     volume_mounts: tuple[Object, ...] = ()
@@ -53,6 +57,11 @@ class PodSettings(BaseModel):
     labels: dict[str, str] = Field(default_factory=dict)
     queue_name: str | None = None
     """The local queue of Kueue that its Jobs go to."""
+    sidecar_resources: Object = Field(
+        default_factory=lambda: {"requests": {"cpu": "50m", "memory": "48Mi"}, "limits": {"memory": "512Mi"}}
+    )
+    sidecar: PodSettings | None = None
+    """What the runner has that is beside the program of a container type: image, command, environment and mounts."""
 
 
 class TypePod(BaseModel):
@@ -96,10 +105,18 @@ class PodFile(BaseModel):
     default: Object = Field(default_factory=dict)
 
     def of_type(self, definition: TaskTypeDefinition | None, image: str) -> PodSettings:
-        """Return the settings of a type's pods: maps of its definition are laid over the default, lists add to it."""
-        settings = {"image": image} | self.default
-        if definition is not None:
-            settings = _laid_over(settings, definition.pod) | ({"image": definition.image} if definition.image else {})
+        """Return the settings of a type's pods: maps of its definition are laid over the default, lists add to it.
+
+        What the containers of all pods have (environment, mounts) only the runner gets: it may be secret.
+        """
+        of_all: Object = {"image": image} | self.default
+        if definition is None:
+            return PodSettings.model_validate(of_all)
+        default = of_all
+        if definition.command:
+            default = {name: value for name, value in of_all.items() if name not in OF_THE_RUNNER}
+            default |= {"command": list(map(_literal, definition.command)), "sidecar": of_all}
+        settings = _laid_over(default, definition.pod) | ({"image": definition.image} if definition.image else {})
         return PodSettings.model_validate(settings)
 
 
@@ -117,6 +134,11 @@ def read_pod_file(path: Path | None) -> PodFile:
     except (OSError, ValidationError, ValueError) as error:
         raise PodFileInvalid(f"{path}: {error}") from None
     return pods
+
+
+def _literal(argument: str) -> str:
+    """Keep Kubernetes from putting variables in the place of $(NAME): a command is run as it is written."""
+    return argument.replace("$", "$$")
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Object:

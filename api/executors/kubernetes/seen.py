@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from api.core.observation import AttemptId
-from api.executors.kubernetes.job import LABEL_ATTEMPT, LABEL_TASK_ID
+from api.executors.kubernetes.job import KIND_CONTAINER, LABEL_ATTEMPT, LABEL_KIND, LABEL_TASK_ID
 
 if TYPE_CHECKING:
-    from api.core.observation import StopReason
+    from api.core.observation import Program, StopReason
 
 Object = dict[str, Any]
 
@@ -41,6 +41,15 @@ class Seen:
     owner_gone: bool | None = None
     """Whether a Job that somebody deleted went with what it belonged to; None if nobody has asked."""
 
+    program_told: Program | None = None
+    """How far its program was when that was last told."""
+
+    @property
+    def is_container(self) -> bool:
+        """Whether its task is a container that is not ours, beside our runner."""
+        kept = self.job or self.pod
+        return kept is not None and labels_of(kept.raw).get(LABEL_KIND) == KIND_CONTAINER
+
     @property
     def pod(self) -> Kept | None:
         """The newest pod: one that lives before one that is gone."""
@@ -50,9 +59,15 @@ class Seen:
 
 def attempt_of(raw: Object) -> AttemptId | None:
     """Return whose object this is by its labels, or None if they name no attempt."""
-    labels = raw.get("metadata", {}).get("labels") or {}
+    labels = labels_of(raw)
     task_id, attempt = labels.get(LABEL_TASK_ID), labels.get(LABEL_ATTEMPT, "")
     return AttemptId(task_id, int(attempt)) if task_id and attempt.isdecimal() else None
+
+
+def labels_of(raw: Object) -> Object:
+    """Return the labels of an object."""
+    found: Object = raw.get("metadata", {}).get("labels") or {}
+    return found
 
 
 def version_of(raw: Object) -> int:

@@ -18,6 +18,8 @@ from api.embedded.environment import base_environment
 from api.embedded.process import Process, Survivor, call_at_end, spawn
 from api.executors.base import AttemptSpec, Executor, StartError
 from api.executors.local.observe import observe_end, parse_attempt_id
+from runner.attempt import Command
+from runner.contract import Env
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -126,12 +128,16 @@ class LocalExecutor(Executor):
     def _spawn(self, spec: AttemptSpec, directory: Path) -> Process:
         work = directory / WORK_NAME
         work.mkdir(mode=0o700)
+        environment = dict(spec.environment)
+        if spec.definition is not None and spec.definition.command:
+            command = Command(spec.definition.command, spec.definition.env, spec.definition.directory)
+            environment[Env.COMMAND] = command.to_json()
         process = spawn(
             directory / LOCK_NAME,
             self._command,
             directory=work,
             # Unbuffered, so that the last words of a program that is killed are in the log.
-            environment={**base_environment(os.environ), "PYTHONUNBUFFERED": "1", **spec.environment},
+            environment={**base_environment(os.environ), "PYTHONUNBUFFERED": "1", **environment},
             output=directory / LOG_NAME,
         )
         try:

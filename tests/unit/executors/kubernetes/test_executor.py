@@ -14,8 +14,8 @@ from api.core.observation import AttemptId, Cause, Phase, StopReason
 from api.executors.base import AttemptSpec, ExecutorUnavailable, StartError, StartRefused, StartUnknown
 from api.executors.kubernetes import KubernetesExecutor
 from api.executors.kubernetes.client import ApiError
-from api.executors.kubernetes.job import JobSettings
 from api.executors.kubernetes.pods import PodSettings
+from api.executors.kubernetes.template import JobSettings
 
 SETTINGS = JobSettings("one", "secret", 600, 10)
 SPEC = AttemptSpec(AttemptId("task", 1), "sleep", {"TASKPOST_TOKEN": "token"})
@@ -60,7 +60,7 @@ class ScriptedCluster:
             raise ApiError(409, "AlreadyExists", "already exists")
         return self.put(kind, body)
 
-    async def delete(self, kind, name, uid):
+    async def delete(self, kind, name, uid, *, grace_seconds=None):
         self._call("delete", kind, name)
         if self.objects[kind].get(name, {"metadata": {"uid": ""}})["metadata"]["uid"] != uid:
             raise ApiError(404, "NotFound", f"{name} not found")

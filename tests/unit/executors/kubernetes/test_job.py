@@ -8,8 +8,9 @@ import pytest
 
 from api.core.observation import AttemptId
 from api.executors.base import AttemptSpec
-from api.executors.kubernetes.job import JobSettings, Owner, build_job, selector
+from api.executors.kubernetes.job import build_job, selector
 from api.executors.kubernetes.pods import PodFileInvalid, PodSettings, read_pod_file
+from api.executors.kubernetes.template import JobSettings, Owner
 from tests.support.definitions import definition
 
 TASK_ID = "01a2109e-ead6-7000-b548-10432404977a"
