@@ -76,6 +76,15 @@ taskpost.dev/instance: {{ include "taskpost.instance" . }}
 {{- end }}
 
 {{/* How task pods are made, for the service to read: api/executors/kubernetes/pods.py says what there is. */}}
+{{- /* The file of task types. A null takes a type out of the values, as everywhere in Helm, which leaves it there where no
+default was. */}}
+{{- define "taskpost.taskTypes" -}}
+{{- $types := dict -}}
+{{- range $name, $type := .Values.taskTypes }}{{ if not (kindIs "invalid" $type) }}{{ $_ := set $types $name $type }}{{ end }}{{ end -}}
+{{- if and $types .Values.taskTypesFile }}{{ fail "taskTypes and taskTypesFile are both set: set one of them" }}{{ end -}}
+{{- .Values.taskTypesFile | default (dict "task_types" $types | toYaml) -}}
+{{- end }}
+
 {{- define "taskpost.taskPods" -}}
 {{- dict "default" (include "taskpost.taskPod" (list $ .Values.taskPods) | fromYaml) | mustToPrettyJson -}}
 {{- end }}
@@ -92,6 +101,7 @@ taskpost.dev/instance: {{ include "taskpost.instance" . }}
     "image_pull_policy" $pod.image.pullPolicy
     "command" $pod.command
     "resources" $pod.resources
+    "sidecar_resources" $pod.sidecarResources
     "node_selector" $pod.nodeSelector
     "tolerations" $pod.tolerations
     "affinity" $pod.affinity
@@ -112,4 +122,5 @@ taskpost.dev/instance: {{ include "taskpost.instance" . }}
 {{ dict $name $value | toYaml }}
 {{- end }}
 {{- end }}
+{{ dict "container_run_as_user" $pod.containerRunAsUser | toYaml }}
 {{- end }}

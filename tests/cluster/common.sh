@@ -8,7 +8,7 @@ cache=${TASKPOST_CLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/taskpost-cluster
 bin=$cache/bin     # the programs, kubectl and helm among them
 state=$cache/state # all that the running node has written; gone after `down`
 kubeconfig=$cache/kubeconfig
-images=(api runner valkey template) # as localhost/taskpost-NAME
+images=(api runner valkey template program) # as localhost/taskpost-NAME
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/pyproject.toml")
 
 netns=taskpost # everything of the node is in this network namespace; no packet leaves it

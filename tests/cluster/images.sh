@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the images of the project from this tree, by Docker or by buildah: localhost/taskpost-{api,runner,valkey}, and
-# -template, which has the task type of docs/template.
+# -template, which has the task type of docs/template, and -program, a static binary and nothing else.
 # PYTHON_IMAGE chooses their base; for buildah that is one made by debootstrap, as no registry may be in reach.
 . "$(dirname "$0")/common.sh"
 
@@ -14,6 +14,16 @@ with_buildah() { # NAME DOCKERFILE [DIRECTORY]
 with_docker() {
   docker build --quiet ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} --build-arg RUNNER_IMAGE=localhost/taskpost-runner \
     -t "localhost/taskpost-$1:latest" -f "$2" "${3:-$root}" >/dev/null
+}
+
+static_binary() { # DIRECTORY
+  cp "$root/tests/e2e/program/Dockerfile" "$1"
+  if command -v go >/dev/null; then
+    (cd "$root/tests/e2e/program" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$1/program" .)
+  else
+    docker run --rm --volume "$root/tests/e2e/program:/source:ro" --volume "$1:/made" --workdir /source --env CGO_ENABLED=0 \
+      golang:1 go build -buildvcs=false -o /made/program .
+  fi
 }
 
 base_image() {
@@ -44,6 +54,12 @@ for name in "${images[@]}"; do
   case $name in
     valkey) "$build" "$name" "$here/Dockerfile.valkey" ;;
     template) "$build" "$name" "$root/docs/template/Dockerfile" "$root/docs/template" ;;
+    program)
+      made=$(mktemp -d)
+      static_binary "$made"
+      "$build" "$name" "$made/Dockerfile" "$made"
+      rm -rf "$made"
+      ;;
     *) "$build" "$name" "$root/Dockerfile.$name" ;;
   esac
 done

@@ -95,7 +95,8 @@ def test_schema_and_values_have_the_same_names():
         for name, value in values.items():
             below = resolved(properties[name])
             if isinstance(value, dict) and below.get("additionalProperties") is False:
-                optional = {"resources": {"requests": {}, "limits": {}, "claims": []}}
+                all_resources = {"requests": {}, "limits": {}, "claims": []}
+                optional = {"resources": all_resources, "sidecarResources": all_resources}
                 compare(f"{path}.{name}", below, optional.get(name, {}) | value)
 
     compare("", SCHEMA, VALUES)

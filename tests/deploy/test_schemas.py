@@ -13,6 +13,7 @@ from api.executors.kubernetes.job import build_job
 from api.executors.kubernetes.pods import PodSettings
 from api.executors.kubernetes.template import JobSettings, Owner
 from tests.deploy.rendering import EVERYTHING, ROOT, parse, template
+from tests.support.definitions import definition
 
 OLDEST, NEWEST = "1.31", "1.37"
 CUSTOM = {"ServiceMonitor", "PrometheusRule"}
@@ -43,6 +44,9 @@ ALL_OF_A_POD = PodSettings(
     annotations={"sidecar.istio.io/inject": "false"},
     labels={"team": "numbers"},
     queue_name="user-queue",
+    container_run_as_user=65532,
+    sidecar_resources={"requests": {"cpu": "1m"}},
+    sidecar=PodSettings(image="runner"),
 )
 
 
@@ -68,8 +72,10 @@ def test_the_manifests_for_kubectl(version):
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("pods", [PodSettings(image="taskpost-runner"), ALL_OF_A_POD], ids=["least", "all"])
 def test_the_job_of_an_attempt(version, pods):
-    job = build_job(AttemptSpec(AttemptId("task", 1), "sleep", {"TASKPOST_TOKEN": "token"}), SETTINGS, pods)
-    check(job, version)
+    of_container = definition("sleep", command=("/program",), env={"A": "b"})
+    for of_type in (None, of_container):
+        spec = AttemptSpec(AttemptId("task", 1), "sleep", {"TASKPOST_TOKEN": "token"}, 60, of_type)
+        check(build_job(spec, SETTINGS, pods), version)
     assert set(PodSettings.model_fields) == ALL_OF_A_POD.model_fields_set, "every setting is tried"
 
 

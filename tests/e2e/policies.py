@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.release import run, until
@@ -19,6 +20,16 @@ def has_mutating_policies() -> bool:
     known = run("kubectl", "api-resources", "--api-group=admissionregistration.k8s.io", "-o", "name")
     versions = run("kubectl", "explain", "mutatingadmissionpolicies") if "mutatingadmissionpolicies" in known else ""
     return "VERSION:    v1\n" in versions
+
+
+@contextmanager
+def policy(making: Iterator[None]) -> Iterator[None]:
+    """A policy for the time of a test."""
+    next(making)
+    try:
+        yield
+    finally:
+        list(making)
 
 
 def denying(namespace: str, task_type: str, message: str) -> Iterator[None]:

@@ -13,7 +13,8 @@ def processes_of(pods: list[dict[str, Any]]) -> list[psutil.Process]:
     containers = [
         status["containerID"].rpartition("/")[2]
         for pod in pods
-        for status in pod["status"].get("containerStatuses", ())
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for status in pod["status"].get(kind, ())
         if "containerID" in status
     ]
     return [found for found in psutil.process_iter() if _group(found.pid).intersection(containers)]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager
 
 import pytest
 
 from tests.e2e.own_types import mount_types
-from tests.e2e.policies import denying, has_mutating_policies, injecting, suspending
+from tests.e2e.policies import denying, has_mutating_policies, injecting, policy, suspending
 from tests.e2e.release import Release, run, until
 
 START_DEADLINE_SECONDS = 25
@@ -59,16 +58,6 @@ def submitted(release, receiver):
         "cancelled_running": ("sleep", {"seconds": 100}, {}),
     }
     return {word: release.submit(name, what, receiver.url, **more) for word, (name, what, more) in given.items()}
-
-
-@contextmanager
-def policy(making):
-    """A policy for the time of a test."""
-    next(making)
-    try:
-        yield
-    finally:
-        list(making)
 
 
 def test_why_a_pod_is_not_scheduled_is_shown_within_five_seconds(release, submitted):

@@ -1,0 +1,3 @@
+module taskpost.dev/program
+
+go 1.21
