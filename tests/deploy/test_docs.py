@@ -23,6 +23,7 @@ from runner.delivery.schedule import DELAYS_SECONDS
 from runner.delivery.sign import parse_keys, signature_headers
 from runner.tasks.registry import BUILT_IN, find
 from tests.support.counts import NOTHING
+from tests.support.pages import commands, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,7 +240,24 @@ def test_the_template_of_task_types_passes_its_own_tests(tmp_path: Path) -> None
     copy = shutil.copytree(DOCS / "template", tmp_path / "template")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     told = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=100)
-    assert "2 passed" in told.stdout, told.stdout + told.stderr
+    assert "3 passed" in told.stdout, told.stdout + told.stderr
+
+
+def test_task_types_of_one_s_own_run_on_a_laptop_as_the_page_says(tmp_path: Path) -> None:
+    copy = shutil.copytree(DOCS / "template", tmp_path / "template")
+    serve, *submits = commands("task-types", "### 5. On a laptop")
+    assert len(submits) == 2
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"PATH": path, "TASKPOST_BIND": "127.0.0.1:0", "TASKPOST_DATA_DIR": str(tmp_path / "data")}
+    with subprocess.Popen(
+        f"exec env {serve.line}", shell=True, cwd=copy, env=os.environ | own, stdout=subprocess.PIPE, text=True
+    ) as service:
+        assert service.stdout is not None
+        try:
+            follow(submits, copy, service.stdout.readline().split()[3].rstrip(","))
+        finally:
+            service.terminate()
+            service.communicate(timeout=30)
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -9,3 +9,8 @@ def test_words_are_counted(taskpost_service):
 def test_an_empty_text_fails_with_a_code_of_ours(taskpost_service):
     outcome = taskpost_service.run("word_count", {"text": ""})
     assert (outcome.status, outcome.error.code) == ("failed", "no_text")
+
+
+def test_the_checksum_is_that_of_the_input(taskpost_service):
+    outcome = taskpost_service.run("checksum", {"text": "to be"})
+    assert outcome.result == {"crc": 3777899594, "bytes": 16}
