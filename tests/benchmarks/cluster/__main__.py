@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks.cluster import node, scale
+from tests.benchmarks.cluster import containers, node, scale
 from tests.benchmarks.report import report
 
 SUBJECTS = {
     "jobs": node.jobs,
+    "containers": containers.rows,
     "callbacks": node.callbacks,
     "alone": node.alone,
     "memory": node.memory,

@@ -28,6 +28,16 @@ def bare_job(template: dict[str, Any], run_id: str, command: list[str], env: lis
     }
 
 
+def bare_pair(template: dict[str, Any], run_id: str, command: list[str]) -> dict[str, Any]:
+    """A Job with the two containers of one of ours: a sidecar that does `import redis`, and a program beside it."""
+    job = bare_job(template, run_id, command, [])
+    pod = job["spec"]["template"]["spec"]
+    (sidecar,) = pod["initContainers"]
+    plain = {name: value for name, value in sidecar.items() if name not in {"args", "startupProbe"}}
+    pod["initContainers"] = [plain | {"command": IMPORT_REDIS, "env": []}]
+    return job
+
+
 async def run_bare(cluster: Cluster, jobs: list[dict[str, Any]], run_id: str, at_a_time: int) -> float:
     """Create Jobs as pods of earlier ones end, and delete those; return the seconds until all pods are over."""
     loop = asyncio.get_running_loop()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from runner.contract import key_prefix
 from tests.benchmarks.cluster.bare import IMPORT_REDIS, bare_job, new_run, run_bare
 from tests.benchmarks.cluster.place import place, resident_bytes
+from tests.benchmarks.cluster.turns import pod_ends, seconds_of_tasks, template_of, unix_time
 from tests.benchmarks.measure import Row, mebibytes, percentile, spread
 from tests.e2e.audit import events, when
 from tests.e2e.receiver import Receiver
@@ -35,7 +35,7 @@ def jobs() -> list[Row]:
 
 
 async def _jobs(here: Place) -> list[Row]:
-    template = await _template(here)
+    template = await template_of(here, "sleep", {"seconds": 2})
     ours, floors = [], []
     for count in (AT_A_TIME, JOBS, JOBS):
         run_id = new_run()
@@ -44,7 +44,7 @@ async def _jobs(here: Place) -> list[Row]:
         await cluster.open()
         floors.append(count / await run_bare(cluster, bare, run_id, AT_A_TIME))
         await cluster.close()
-        ours.append(count / await _seconds_of_tasks(here, count))
+        ours.append(count / await seconds_of_tasks(here, count, "sleep", {"seconds": 0}))
     until(lambda: not here.release.jobs(), 60, "all Jobs to be gone")
     floor, measured = median(floors[1:]), median(ours[1:])
     gaps = _gaps(events(here.release.namespace))
@@ -62,18 +62,6 @@ async def _jobs(here: Place) -> list[Row]:
     ]
 
 
-async def _seconds_of_tasks(here: Place, count: int) -> float:
-    """From the first submission to the end of the last pod, as of bare Jobs."""
-    before = here.ended()
-    began = time.time()
-    ids = set(await here.submit(count, "sleep", {"seconds": 0}, None))
-    await asyncio.to_thread(here.wait_until_ended, before + count, 300)
-    until(lambda: not here.release.jobs(), 60, "all Jobs to be gone")
-    ends = [at for name, at in _pod_ends(events(here.release.namespace)) if name.removeprefix("tp-")[:-2] in ids]
-    assert len(ends) == count
-    return max(ends) - began
-
-
 def callbacks() -> list[Row]:
     """As many at a time as there are CPUs: with more it is their waiting for a CPU that is measured."""
     cpus = os.cpu_count() or 1
@@ -82,7 +70,7 @@ def callbacks() -> list[Row]:
         receiver.keys.append(here.release.signing_key())
         asyncio.run(here.submit(JOBS, "sleep", {"seconds": 0}, receiver.url))
         receiver.wait_for(JOBS, 300)
-        delays = [receiver.at[task["task_id"]] - _time(task["finished_at"]) for task in here.tasks()]
+        delays = [receiver.at[task["task_id"]] - unix_time(task["finished_at"]) for task in here.tasks()]
         receiver.close()
     what = f"outcome -> first callback, {cpus} at a time"
     return [Row(what, "-", spread(delays), "p99 < 300 ms", percentile(delays, 99) < 0.3)]
@@ -97,21 +85,13 @@ def _calls(here: Place, tasks: int) -> Row:
     return Row("API server calls for one task", "1 create", f"{per_task:.2f}", "<= 3", per_task <= 3, note=note)
 
 
-async def _template(here: Place) -> dict[str, Any]:
-    """The pod of a real task, without what is the task's own."""
-    (task_id,) = await here.submit(1, "sleep", {"seconds": 2}, None)
-    jobs = until(here.release.jobs, 30, "a Job")
-    await asyncio.to_thread(here.release.ended, task_id)
-    return dict(jobs[0]["spec"]["template"])
-
-
 def alone() -> list[Row]:
     with place() as here:
         return asyncio.run(_alone(here))
 
 
 async def _alone(here: Place) -> list[Row]:
-    template = await _template(here)
+    template = await template_of(here, "sleep", {"seconds": 2})
     cluster = here.cluster()
     await cluster.open()
     floors, ours = [], []
@@ -119,7 +99,7 @@ async def _alone(here: Place) -> list[Row]:
         floors.append(await _stamped(here, cluster, template, f"{key_prefix(here.release.prefix)}stamp:{number}"))
         (task_id,) = await here.submit(1, "sleep", {"seconds": 0}, None)
         seen = await asyncio.to_thread(here.release.ended, task_id)
-        ours.append(_time(seen["started_at"]) - _time(seen["created_at"]))
+        ours.append(unix_time(seen["started_at"]) - unix_time(seen["created_at"]))
         await asyncio.to_thread(until, lambda: not here.release.jobs(), 30, "it to be gone")
     await cluster.close()
     ratio = median(ours) / median(floors)
@@ -163,26 +143,14 @@ def _memory(here: Place) -> list[Row]:
     ]
 
 
-def _pod_ends(changes: list[dict[str, Any]]) -> list[tuple[str, float]]:
-    """The Jobs of ours whose pods ended, and when, in order."""
-    ends: dict[str, float] = {}
-    for event in changes:
-        about = event["objectRef"]
-        job = str(about.get("name", "")).rpartition("-")[0]
-        phase = (event.get("requestObject") or {}).get("status", {}).get("phase")
-        if about["resource"] == "pods" and job.startswith("tp-") and phase in {"Succeeded", "Failed"}:
-            ends.setdefault(job, _time(when(event)))
-    return list(ends.items())
-
-
 def _gaps(changes: list[dict[str, Any]]) -> list[float]:
     """The seconds from each end of a pod to the next creation of a Job, when there were tasks that waited for it.
 
     They waited when as many Jobs were unfinished as there are slots: then an end makes room for just one.
     """
-    moments = [(at, "end") for _, at in _pod_ends(changes)]
+    moments = [(at, "end") for _, at in pod_ends(changes)]
     moments += [
-        (_time(when(event)), "create")
+        (unix_time(when(event)), "create")
         for event in changes
         if event["objectRef"]["resource"] == "jobs"
         and event["verb"] == "create"
@@ -202,7 +170,3 @@ def _gaps(changes: list[dict[str, Any]]) -> list[float]:
             freed.clear()  # nothing waits any more
     assert len(gaps) > JOBS
     return gaps
-
-
-def _time(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,50 @@
+"""What ours and bare Jobs are compared by: the pod of a task, and the time that many take."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.audit import events, when
+from tests.e2e.release import until
+
+if TYPE_CHECKING:
+    from tests.benchmarks.cluster.place import Place
+
+
+async def template_of(here: Place, task_type: str, task_input: dict[str, Any]) -> dict[str, Any]:
+    """The pod of a real task, without what is the task's own."""
+    (task_id,) = await here.submit(1, task_type, task_input, None)
+    jobs = until(here.release.jobs, 30, "a Job")
+    await asyncio.to_thread(here.release.ended, task_id)
+    return dict(jobs[0]["spec"]["template"])
+
+
+async def seconds_of_tasks(here: Place, count: int, task_type: str, task_input: dict[str, Any]) -> float:
+    """From the first submission to the end of the last pod, as of bare Jobs."""
+    before = here.ended()
+    began = time.time()
+    ids = set(await here.submit(count, task_type, task_input, None))
+    await asyncio.to_thread(here.wait_until_ended, before + count, 300)
+    until(lambda: not here.release.jobs(), 60, "all Jobs to be gone")
+    ends = [at for name, at in pod_ends(events(here.release.namespace)) if name.removeprefix("tp-")[:-2] in ids]
+    assert len(ends) == count
+    return max(ends) - began
+
+
+def pod_ends(changes: list[dict[str, Any]]) -> list[tuple[str, float]]:
+    """The Jobs of ours whose pods ended, and when, in order."""
+    ends: dict[str, float] = {}
+    for event in changes:
+        about = event["objectRef"]
+        job = str(about.get("name", "")).rpartition("-")[0]
+        phase = (event.get("requestObject") or {}).get("status", {}).get("phase")
+        if about["resource"] == "pods" and job.startswith("tp-") and phase in {"Succeeded", "Failed"}:
+            ends.setdefault(job, unix_time(when(event)))
+    return list(ends.items())
+
+
+def unix_time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
