@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.controller.supervise import wait_at_most
 from api.core.decisions import Begin, Complete, Fail, Release, Requeue, Stop, Suspend, Wait
-from api.core.observation import Observation, Phase, StopReason
+from api.core.observation import Observation, Phase
 from api.core.settle import cannot_start, settle
 from api.executors.base import ExecutorUnavailable
 from api.queue.conclude import complete, conclude
@@ -20,7 +20,7 @@ from runner.contract import State
 if TYPE_CHECKING:
     from api.controller.dispatch import Dispatcher
     from api.core.decisions import Decision, Limits
-    from api.core.observation import AttemptId
+    from api.core.observation import AttemptId, StopReason
     from api.core.task import Task
     from api.executors.base import Executor
     from api.queue.queue import Queue
@@ -144,7 +144,7 @@ class Settler:
             await self._queue.note_waiting(observation.attempt_id, observation.waiting)
 
     async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> bool:
-        """Apply it; False if the attempt has just begun or ended: the next look settles what it is then."""
+        """Apply it; False if nothing came of it: the attempt has just begun or ended, or was settled already."""
         match decision:
             case Requeue(reason, counts_as_loss, rest, is_retry):
                 if rest:
@@ -160,10 +160,10 @@ class Settler:
                     return False
             case _:
                 assert isinstance(decision, Release)  # noqa: S101 - the type checker's proof that no case is missing
-        await self._queue.release(slot)
+        freed = await self._queue.release(slot)
         await self._executor.forget(slot.attempt_id)
         self.settled.set()
-        return True
+        return freed or not isinstance(decision, Release)
 
     async def _stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
         await self._queue.stopping(attempt_id, reason)
@@ -171,10 +171,13 @@ class Settler:
 
     async def _end_without_slot(self, observation: Observation) -> None:
         """End an attempt that held no slot when we looked, unless that was long ago and it has one since."""
-        task = (await self._queue.look(observation.attempt_id.task_id)).task
-        if task is not None and task.has_attempt(observation.attempt_id.attempt):
+        look = await self._queue.look(observation.attempt_id.task_id)
+        if look.task is not None and look.task.has_attempt(observation.attempt_id.attempt):
             return
-        if observation.phase is Phase.ALIVE:
-            await self._stop(observation.attempt_id, StopReason.OBSOLETE)
-        else:
-            await self._executor.forget(observation.attempt_id)
+        match settle(look.task, observation, look.now_ms, self._limits):
+            case Stop(reason):
+                await self._stop(observation.attempt_id, reason)
+            case Release():
+                await self._executor.forget(observation.attempt_id)
+            case _:  # it has a moment to end by itself
+                pass

@@ -99,7 +99,8 @@ class Observation:
     when the end was asked for by us, and says why. `log_tail` is the end of what it wrote to its output.
 
     `program` is set where the runner is beside the task's program: then `exit_code` and `log_tail` are the program's,
-    and an attempt that is alive with a program that has ended is handing over its result.
+    and an attempt that is alive with a program that has ended is handing over its result, unless it is `kept_up` by
+    something that ends with nothing else.
 
     `cause` and `detail` say what ended it, `detail` in the words of the place it ran in. `waiting` says why one that
     is alive has not begun (its code is an `Obstacle`), `hopeless` that this can never get better.
@@ -116,3 +117,4 @@ class Observation:
     waiting: Reason | None = None
     hopeless: bool = False
     program: Program | None = None
+    kept_up: bool = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from api.core.decisions import Begin, Fail, Release, Requeue, Stop, Suspend, Wait
 from api.core.ends import deadline_ms, judge_end
 from api.core.observation import PATIENT, Cause, Obstacle, Phase, Program, StopReason
-from runner.contract import State
+from runner.contract import EXIT_BY_SIGTERM, State
 
 if TYPE_CHECKING:
     from api.core.decisions import Decision, Limits
@@ -30,7 +30,7 @@ def settle(task: Task | None, observation: Observation, now_ms: int, limits: Lim
         return _linger(task, observation, now_ms) if alive else Release()
     if _begins(task, observation):
         return Begin()
-    if alive:
+    if alive and not _has_outcome(task, observation):
         return _within_deadline(task, observation, now_ms, limits)
     if task.retries.asked is not None:
         return Requeue(task.retries.asked, counts_as_loss=False, is_retry=True)
@@ -44,6 +44,14 @@ def _begins(task: Task, observation: Observation) -> bool:
     """Whether the program has begun of a task that we have not asked to end: its runner cannot say so."""
     asked = observation.stop_asked or task.stop_asked
     return task.state is State.STARTING and observation.program in {Program.RUNNING, Program.ENDED} and not asked
+
+
+def _has_outcome(task: Task, observation: Observation) -> bool:
+    """Whether a program has ended by itself, and nothing more is waited for: its runner has but to end."""
+    by_itself = observation.program is Program.ENDED and observation.cause is None and task.stop_asked is None
+    if not by_itself or observation.stop_asked is not None or observation.exit_code in {None, EXIT_BY_SIGTERM}:
+        return False
+    return observation.exit_code != 0 or task.staged is not None
 
 
 def cannot_start(task: Task, observation: Observation) -> bool:
@@ -72,7 +80,7 @@ def _within_deadline(task: Task, observation: Observation, now_ms: int, limits: 
         return Stop(task.stop_asked)
     if observation.cause is Cause.SUSPENDED and (task.state is State.RUNNING or task.held):
         return Suspend()
-    if observation.exit_code is not None:
+    if observation.kept_up:
         return Stop(StopReason.OBSOLETE)
     if observation.hopeless and task.state is State.STARTING:
         return Stop(StopReason.HOPELESS)

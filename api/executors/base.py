@@ -114,7 +114,7 @@ class Executor(Protocol):
         ...
 
     def watch(self) -> AsyncGenerator[Observation, None]:
-        """Yield an observation when an attempt is over, or its program has begun whose runner cannot say so.
+        """Yield an observation when an attempt is over, or its program has begun or ended whose runner cannot say so.
 
         May miss some: `refresh` and `list` do not.
         """

@@ -155,9 +155,10 @@ class Queue:
         task_id, attempt, task_type_name, timeout_ms = reply
         return Claim(AttemptId(task_id.decode(), int(attempt)), task_type_name.decode(), token, int(timeout_ms))
 
-    async def release(self, slot: Slot) -> None:
-        """Free the slot of an attempt that is over."""
-        await self._call("release", slot.attempt_id.task_id, slot.attempt_id.attempt, slot.task_type, self._owner)
+    async def release(self, slot: Slot) -> bool:
+        """Free the slot of an attempt that is over; False if it held none."""
+        arguments = (slot.attempt_id.task_id, slot.attempt_id.attempt, slot.task_type, self._owner)
+        return bool(await self._call("release", *arguments) == 1)
 
     async def requeue(
         self, attempt_id: AttemptId, reason: Reason, *, counts_as_loss: bool, is_retry: bool = False

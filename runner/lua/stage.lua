@@ -14,4 +14,5 @@ end
 redis.call('HSET', record, 'staged_code', ARGV[5], 'staged_message', ARGV[6])
 redis.call('SET', key('staged', task_id), ARGV[7])
 set_progress(task_id, fields[5], ARGV[8], ARGV[9])
+wake('settle')
 return 1

@@ -230,11 +230,11 @@ class KubernetesExecutor(Executor):
                 self._news.set()
 
     def _is_news(self, seen: Seen) -> bool:
-        """Whether an attempt is over, or its program has begun since this was asked last."""
+        """Whether an attempt is over, or its program has got further since this was asked last."""
         observation = self._look(seen)
         before, seen.program_told = seen.program_told, observation.program
-        has_begun = observation.program is Program.RUNNING and before is not Program.RUNNING
-        return observation.phase is not Phase.ALIVE or has_begun
+        moved = observation.program is not before and observation.program is not Program.WAITING
+        return observation.phase is not Phase.ALIVE or moved
 
     async def _observe(self, seen: Seen) -> Observation:
         observation = self._look(seen)

@@ -56,7 +56,7 @@ def observe(seen: Seen, now_seconds: float, answering_since_seconds: float | Non
     if base.program is not None:
         base = replace(base, program=_program(pod.raw))
     if _phase(pod.raw) in ENDED:
-        return _ended(seen, pod.raw, base)
+        return _ended(seen, pod.raw, replace(base, phase=Phase.ENDED))
     if pod.deleted or _is_overdue(pod.raw, now_seconds, answering_since_seconds):
         return replace(base, phase=Phase.GONE, **_gone(seen, pod.raw))
     return _alive(seen, pod.raw, base)
@@ -130,14 +130,13 @@ def _ended_unseen(end: Object, base: Observation) -> Observation:
 
 
 def _ended(seen: Seen, pod: Object, base: Observation) -> Observation:
+    """A pod is over, or the program in it is."""
     end = _terminated(pod)
     exit_code = end.get("exitCode")
     cause, detail = _cause(seen, pod, end)
     if base.program is not None and cause is None:
         detail = _last_words(pod)
-    return replace(
-        base, phase=Phase.ENDED, exit_code=exit_code, log_tail=str(end.get("message", "")), cause=cause, detail=detail
-    )
+    return replace(base, exit_code=exit_code, log_tail=str(end.get("message", "")), cause=cause, detail=detail)
 
 
 def _cause(seen: Seen, pod: Object, end: Object) -> tuple[Cause | None, str]:
@@ -215,10 +214,10 @@ def _is_overdue(pod: Object, now_seconds: float, answering_since_seconds: float 
 
 def _alive(seen: Seen, pod: Object, base: Observation) -> Observation:
     end = _terminated(pod)
-    if end and base.program is not None and not _others_run(pod):
-        return base
+    if end and base.program is None:
+        return replace(base, exit_code=end.get("exitCode"), log_tail=str(end.get("message", "")), kept_up=True)
     if end:
-        return replace(base, exit_code=end.get("exitCode"), log_tail=str(end.get("message", "")))
+        return replace(_ended(seen, pod, base), kept_up=_others_run(pod))
     waiting, hopeless = _waiting(seen, pod)
     return replace(base, waiting=waiting, hopeless=hopeless)
 

@@ -272,7 +272,7 @@ def test_a_suspended_attempt_starts_again_and_is_not_lost():
 
 
 def test_what_has_ended_beside_something_that_has_not_is_ended():
-    assert decide(RUNNING, replace(ALIVE, exit_code=1)) == Stop(StopReason.OBSOLETE)
+    assert decide(RUNNING, replace(ALIVE, exit_code=1, kept_up=True)) == Stop(StopReason.OBSOLETE)
     ended = decide(RUNNING, replace(ENDED, exit_code=1, stop_asked=StopReason.OBSOLETE))
     assert isinstance(ended, Fail)
     assert ended.reason.code == "crashed"
