@@ -6,6 +6,7 @@ fails, and ends it by SIGTERM when the program has ended. How that ended, this c
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ from runner.contract import (
     SIDECAR_GRACE_SECONDS,
     SIDECAR_PORT,
     TASK_DIRECTORY,
+    Env,
 )
 from runner.directory import TaskDirectory
 from runner.relay import Relay
@@ -41,11 +43,11 @@ def main() -> int:
     """Be the runner beside the program of the attempt that the environment names; return the exit code."""
     try:
         attempt = read_attempt()
-        _accompany(attempt, Report(connect(attempt.redis_url), attempt), Path(TASK_DIRECTORY))
+        _accompany(attempt, Report(connect(attempt.redis_url), attempt))
     except EnvironmentInvalid as error:
         return _say(EXIT_USAGE, str(error))
     except OSError as error:
-        return _say(EXIT_USAGE, f"{TASK_DIRECTORY} cannot be used: {error}")
+        return _say(EXIT_USAGE, f"the directory of the task cannot be used: {error}")
     except Refused as refusal:
         return _say(EXIT_REFUSED, f"refused: {refusal}")
     except Unreachable as fault:
@@ -53,8 +55,8 @@ def main() -> int:
     return EXIT_OK
 
 
-def _accompany(attempt: Attempt, report: Report, path: Path) -> None:
-    directory = TaskDirectory(path)
+def _accompany(attempt: Attempt, report: Report) -> None:
+    directory = TaskDirectory(Path(os.environ.get(Env.DIRECTORY, TASK_DIRECTORY)))
     directory.write_input(report.prepare())
     # Before there are threads, so that none of them takes it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -12,6 +12,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from api.executors.kubernetes.pods import read_pod_file
 from api.settings import ENV_PREFIX, Settings
 from runner.contract import key_prefix
 from tests.deploy.rendering import (
@@ -281,7 +282,6 @@ def test_certificates_for_callbacks_are_at_the_same_paths_in_the_service_and_in_
 
 
 def test_h06_what_is_said_of_task_pods_reaches_the_jobs(tmp_path: Path):
-    from api.executors.kubernetes.pods import read_pod_file
     from api.type_file import read_type_file
     from runner.tasks.registry import load_all
 
@@ -368,6 +368,51 @@ def test_the_network_policy_of_tasks_selects_their_pods():
     assert wanted in [one["podSelector"]["matchLabels"] for one in callers]
     other = the("NetworkPolicy", "taskpost", rendered)["spec"]["podSelector"]["matchLabels"]
     assert not other.items() <= labels.items()
+
+
+def test_container_types_reach_dns_redis_and_what_they_list(tmp_path: Path):
+    listed = [{"to": [{"ipBlock": {"cidr": "203.0.113.7/32"}}], "ports": [{"port": 443}]}]
+    container = {"image": "tool:1", "command": ["tool"], "input_schema": {}}
+    types = {"reads": container | {"egress": listed}, "counts.all": container, "gone": None}
+    for given in ({"taskTypes": types}, {"taskTypesFile": yaml.safe_dump({"task_types": types})}):
+        rendered = template(*values_file(tmp_path, given))
+        policies = {one["metadata"]["name"]: one["spec"] for one in of_kind("NetworkPolicy", rendered)}
+        assert len(policies) == 5
+        of_tasks, of_containers = policies["taskpost-tasks"], policies["taskpost-containers"]
+        labels = of_tasks["podSelector"]["matchLabels"]
+        (kinds,) = of_tasks["podSelector"]["matchExpressions"]
+        assert kinds == {"key": "taskpost.dev/kind", "operator": "NotIn", "values": ["container"]}
+        assert of_containers["podSelector"] == {"matchLabels": labels | {"taskpost.dev/kind": "container"}}
+        dns, redis = of_containers["egress"]
+        assert {port["port"] for port in dns["ports"]} == {53}
+        assert redis["ports"] == [{"port": "redis", "protocol": "TCP"}]
+        (of_type,) = (spec for name, spec in policies.items() if "-type-" in name)
+        assert of_type["podSelector"] == {"matchLabels": labels | {"taskpost.dev/task-type": "reads"}}
+        assert of_type["egress"] == listed
+
+
+def test_with_a_redis_of_one_s_own_container_types_reach_it_alone(tmp_path: Path):
+    there = [{"to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}], "ports": [{"port": 6380}]}]
+    own = {"valkey": {"enabled": False}, "redis": {"existingSecret": "a"}, "runner": {"existingSecret": "b"}}
+    (_, anywhere) = egress_of_containers(tmp_path / "anywhere", own)
+    assert anywhere == {"to": VALUES["networkPolicy"]["callbacksTo"]}
+    assert egress_of_containers(tmp_path / "there", own | {"networkPolicy": {"redisTo": there}})[1:] == there
+
+
+def egress_of_containers(tmp_path: Path, given: dict[str, Any]) -> list[Any]:
+    tmp_path.mkdir()
+    policy = the("NetworkPolicy", "taskpost-containers", template(*values_file(tmp_path, given)))
+    return list(policy["spec"]["egress"])
+
+
+@pytest.mark.parametrize("user", [65532, 7, None])
+def test_the_user_of_container_types_may_be_left_to_the_cluster(tmp_path: Path, user: int | None):
+    path = tmp_path / "task-pods.json"
+    given = {"taskPods": {"containerRunAsUser": user, "sidecarResources": {"limits": {"memory": "1Gi"}}}}
+    path.write_text(json.dumps(task_pods(template(*values_file(tmp_path, given)))))
+    pods = read_pod_file(path).of_type(None, "runner")
+    assert pods.container_run_as_user == user
+    assert pods.sidecar_resources["limits"] == {"memory": "1Gi"}
 
 
 def test_h07_with_an_autoscaler_nothing_is_said_of_replicas():

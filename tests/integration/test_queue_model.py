@@ -21,7 +21,7 @@ from runner.delivery.post import Try
 from runner.delivery.tries import Sent
 from runner.outcome import Outcome
 from runner.report import Refused as RunnerRefused
-from runner.report import Report
+from runner.report import Report, Staged
 
 TYPES = ("fast", "slow")
 INPUT = '{"n":1}'
@@ -47,6 +47,8 @@ class ModelTask:
     tries: int = 0
     tries_since: int = 0
     slots: set[int] = field(default_factory=set)
+    holder: str | None = None
+    staged: bool = False
 
     def move(self, state: State) -> None:
         assert state in MOVES[self.state]
@@ -54,6 +56,7 @@ class ModelTask:
 
     def end(self, state: State, delivery: DeliveryStatus) -> None:
         self.move(state)
+        self.staged = False
         if self.has_callback:
             self.delivery = delivery
 
@@ -176,6 +179,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert claim.attempt_id.task_id == task.task_id
         task.move(State.STARTING)
         task.attempt += 1
+        task.holder = None
         assert claim.attempt_id.attempt == task.attempt
         task.token = claim.token
         task.slots.add(task.attempt)
@@ -210,10 +214,52 @@ class QueueMachine(RuleBasedStateMachine):
     def progress(self, attempt, percent):
         attempt_id, token = attempt
         task = self.model.get(attempt_id.task_id)
-        current = self.is_current(task, attempt_id) and task.state is State.RUNNING
+        current = self.is_current(task, attempt_id) and (task.state is State.RUNNING or task.holder is not None)
         assert self.report(attempt_id, token).progress(percent) == current
         if current:
             task.tenths = max(task.tenths, min(int(percent * 10), 999))
+
+    @rule(attempt=attempts, holder=st.sampled_from(("holder", "other")))
+    def prepare(self, attempt, holder):
+        attempt_id, token = attempt
+        task = self.model.get(attempt_id.task_id)
+        report = self.report(attempt_id, token, holder)
+        if self.is_current(task, attempt_id) and task.holder in {None, holder}:
+            assert report.prepare() == INPUT.encode()
+            task.holder = holder
+        else:
+            with pytest.raises(RunnerRefused):
+                report.prepare()
+
+    @rule(attempt=attempts)
+    def begin_program(self, attempt):
+        attempt_id, _ = attempt
+        task = self.model.get(attempt_id.task_id)
+        starts = self.is_current(task, attempt_id) and task.state is State.STARTING
+        assert self.do(self.queue.begin(attempt_id)) == starts
+        if starts:
+            task.move(State.RUNNING)
+
+    @rule(attempt=attempts, holder=st.sampled_from(("holder", "other")), percent=st.floats(0, 100))
+    def stage(self, attempt, holder, percent):
+        attempt_id, token = attempt
+        task = self.model.get(attempt_id.task_id)
+        report = self.report(attempt_id, token, holder)
+        if self.is_current(task, attempt_id) and task.holder == holder:
+            report.stage(Staged(BODY.decode(), percent=percent), until=0)
+            task.staged = True
+            task.tenths = max(task.tenths, min(int(percent * 10), 999))
+        else:
+            with pytest.raises(RunnerRefused):
+                report.stage(Staged("null"), until=0)
+
+    @rule(attempt=attempts)
+    def suspend(self, attempt):
+        attempt_id, _ = attempt
+        task = self.model.get(attempt_id.task_id)
+        self.do(self.queue.suspend(attempt_id))
+        if self.is_current(task, attempt_id) and (task.state is State.RUNNING or task.holder is not None):
+            task.state, task.holder, task.staged, task.tenths = State.STARTING, None, False, 0
 
     @rule(
         attempt=attempts,
@@ -250,6 +296,8 @@ class QueueMachine(RuleBasedStateMachine):
         if current:
             task.move(State.QUEUED)
             task.tenths = 0
+            task.holder = None
+            task.staged = False
             task.losses += counts
             task.slots.discard(task.attempt)
 
@@ -361,6 +409,8 @@ class QueueMachine(RuleBasedStateMachine):
             task, use = self.do(self.queue.read(model.task_id))
             assert (task.state, task.attempt, task.losses) == (model.state, model.attempt, model.losses)
             assert task.percent_tenths == model.tenths
+            assert (task.staged is not None) == model.staged
+            assert (self.do(self.queue.read_staged(model.task_id)) is not None) == model.staged
             assert (task.delivery.status, task.delivery.attempts) == (model.delivery, model.tries)
             assert use.total == sum(len(other.slots) for other in self.model.values())
 

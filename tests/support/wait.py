@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,9 +12,13 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.01
 
 
-async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 20.0) -> Any:
-    """Return the first true value of a condition."""
+async def until(condition: Callable[[], Awaitable[Any] | Any], *, seconds: float = 20.0) -> Any:
+    """Return the first true value of a condition, which may be awaited."""
     async with asyncio.timeout(seconds):
-        while not (value := await condition()):  # noqa: ASYNC110 - nobody sets an event
+        while True:
+            value = condition()
+            if isawaitable(value):
+                value = await value
+            if value:
+                return value
             await asyncio.sleep(POLL_SECONDS)
-    return value

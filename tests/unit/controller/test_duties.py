@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from api.controller.supervise import cancel, supervise, wait_at_most
 from api.controller.sweep import sweep
 from api.controller.withdraw import STEP, UNKNOWN_SECONDS, Withdrawer
 from api.core.decisions import Limits
-from api.core.observation import AttemptId, Observation, Phase, StopReason
+from api.core.observation import AttemptId, Observation, Phase, Program, StopReason
 from api.core.task import Reason
 from api.core.task_types import NO_RETRIES, RetryRule
 from api.executors.base import StartError
@@ -25,8 +26,11 @@ from api.queue.conclude import conclude
 from api.queue.errors import NotLeading, QueueUnavailable
 from api.queue.shapes import QueueLimits, Retention, Submission
 from api.queue.wakeups import wakeups
-from runner.contract import State
+from runner.attempt import read_attempt
+from runner.connect import connect
+from runner.contract import DeliveryStatus, State
 from runner.delivery.post import Try
+from runner.report import Report, Staged
 from tests.support.definitions import definitions
 from tests.support.wait import until
 
@@ -151,6 +155,60 @@ async def test_an_end_that_is_watched_is_settled_at_once(queue, executor, dispat
     assert (now.state, now.error.code) == (State.FAILED, "crashed")
     assert executor.shown == {}
     assert await queue.slots() == []
+
+
+async def test_a_program_is_settled_as_it_begins_and_as_it_ends_each_once(
+    queue, executor, dispatcher, settler, background, valkey_url, instance, caplog
+):
+    caplog.set_level(logging.INFO)
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    await dispatcher._start_some(1)
+    token = (await executor.started.get()).environment["TASKPOST_TOKEN"]
+    client = connect(valkey_url)
+    runner = Report(client, attempt_of(task.task_id, token, valkey_url, instance))
+    assert await asyncio.to_thread(runner.prepare) == b"{}"
+    background(settler.watch())
+    runs = Observation(AttemptId(task.task_id, 1), Phase.ALIVE, program=Program.RUNNING)
+    executor.ends.put_nowait(runs)
+    await until(lambda: is_in(queue, task.task_id, State.RUNNING))
+    handing_over = replace(runs, program=Program.ENDED, exit_code=0)
+    executor.shown[runs.attempt_id] = handing_over
+    executor.ends.put_nowait(handing_over)
+    await asyncio.to_thread(runner.stage, Staged('{"a":1}'), until=0)
+    executor.ends.put_nowait(handing_over)
+    await until(lambda: is_in(queue, task.task_id, State.DONE))
+    assert await queue.slots() == [], "its place is free before its pod is gone"
+    executor.ends.put_nowait(replace(handing_over, phase=Phase.ENDED))
+    await until(lambda: not executor.shown)
+    assert json.loads((await queue.read_body(task.task_id)).body)["result"] == {"a": 1}
+    assert (await state_of(queue, task.task_id)).delivery.status is DeliveryStatus.PENDING
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("attempt_")]
+    assert told == ["attempt_started", "attempt_begun", "attempt_settled"]
+    client.close()
+
+
+def attempt_of(task_id, token, redis_url, instance):
+    given = {"REDIS_URL": redis_url, "INSTANCE": instance, "TASK_ID": task_id, "ATTEMPT": "1", "TOKEN": token}
+    return read_attempt({f"TASKPOST_{name}": value for name, value in given.items()})
+
+
+async def is_in(queue, task_id, state):
+    return (await state_of(queue, task_id)).state is state
+
+
+async def test_what_has_handed_its_result_over_may_live_on_for_a_moment(queue, executor, dispatcher, settler):
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    await dispatcher._start_some(1)
+    attempt_id = AttemptId(task.task_id, 1)
+    executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, program=Program.ENDED, exit_code=3)
+    await settler.settle_all()
+    assert (await state_of(queue, task.task_id)).state is State.FAILED
+    assert await queue.slots() == []
+    await settler.settle_all()
+    assert executor.stopped == []
+    executor.shown[attempt_id] = Observation(attempt_id, Phase.ENDED, program=Program.ENDED, exit_code=3)
+    await settler.settle_all()
+    assert executor.shown == {}
 
 
 async def test_a_slot_of_which_nothing_is_seen_is_settled_unless_it_starts_right_now(

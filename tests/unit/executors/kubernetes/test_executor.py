@@ -61,7 +61,7 @@ class ScriptedCluster:
         return self.put(kind, body)
 
     async def delete(self, kind, name, uid, *, grace_seconds=None):
-        self._call("delete", kind, name)
+        self._call("delete", kind, name, grace_seconds)
         if self.objects[kind].get(name, {"metadata": {"uid": ""}})["metadata"]["uid"] != uid:
             raise ApiError(404, "NotFound", f"{name} not found")
         self.take(kind, name)
