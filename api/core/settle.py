@@ -12,7 +12,7 @@ from runner.contract import EXIT_BY_SIGTERM, State
 if TYPE_CHECKING:
     from api.core.decisions import Decision, Limits
     from api.core.observation import Observation
-    from api.core.task import Task
+    from api.core.task import Reason, Task
 
 LINGER_SECONDS: Final = 30.0
 """How long an attempt may live on after its outcome is recorded: for its delivery try, and for a mesh's sidecar."""
@@ -92,6 +92,13 @@ def _until(task: Task, observation: Observation, now_ms: int, limits: Limits) ->
     """Return until when an attempt may go on, and why no longer."""
     if observation.program is Program.ENDED:  # its place gives its runner its time
         return None, StopReason.DEADLINE
-    if task.state is State.STARTING and observation.waiting is not None and observation.waiting.code == Obstacle.QUOTA:
+    # One that is suspended has all its time from its release, which is noted when its task waits for that no more.
+    if task.state is State.STARTING and Obstacle.SUSPENDED in _codes(observation.waiting, task.waiting):
+        return None, StopReason.DEADLINE
+    if task.state is State.STARTING and Obstacle.QUOTA in _codes(observation.waiting):
         return (task.claimed_ms or now_ms) + int(QUOTA_PATIENCE_SECONDS * 1000), StopReason.QUOTA
     return deadline_ms(task, now_ms, limits), StopReason.DEADLINE
+
+
+def _codes(*reasons: Reason | None) -> set[str]:
+    return {reason.code for reason in reasons if reason is not None}

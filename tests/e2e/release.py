@@ -103,6 +103,10 @@ class Release:
     def job_and_pods_of(self, task_id: str) -> list[str]:
         return self.kubectl("get", "jobs,pods", "-l", f"taskpost.dev/task-id={task_id}", "-o", "name").split()
 
+    def suspend(self, task_id: str, *, suspended: bool) -> None:
+        """Suspend the Job of a task's first attempt, or let it go on, as Kueue does."""
+        self.kubectl("patch", "job", f"tp-{task_id}-1", "--patch", json.dumps({"spec": {"suspend": suspended}}))
+
     def secret(self, name: str, key: str) -> str:
         return base64.b64decode(self.get("secret", name)["data"][key]).decode()
 

@@ -160,6 +160,17 @@ def test_a_pod_that_is_deleted_is_a_lost_attempt_even_if_its_program_ends_well(r
     assert (outcome["status"], outcome["attempt"], outcome["result"]) == ("done", 2, 1)
 
 
+def test_one_that_is_suspended_while_it_runs_starts_again(release, receiver):
+    task_id = release.submit("program", {"do": [["sleep", 5], ["write", "result.json", "1"]]}, receiver.url)
+    release.running(task_id)
+    release.suspend(task_id, suspended=True)
+    release.waits_for(task_id, "suspended")
+    assert release.task(task_id)["task_status"] == "starting"
+    release.suspend(task_id, suspended=False)
+    outcome = receiver.of(task_id)
+    assert (outcome["status"], outcome["attempt"], outcome["result"]) == ("done", 1, 1)
+
+
 def test_a_runner_that_is_killed_half_way_goes_on(release, receiver):
     if not release.on_our_node():
         pytest.skip("processes of this cluster cannot be killed from here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import pytest
@@ -30,6 +31,7 @@ def values(namespace):
         "taskTypes": {
             "no_image": {"image": "localhost/no-such-image:latest"},
             "bad_name": {"image": "Not/A_Name"},
+            "flaky": {"retries": 1},
             "nowhere": {"pod": {"nodeSelector": {"no": "such-node"}}},
             "writer": {"pod": {"resources": {"limits": {"ephemeral-storage": "20Mi"}}}},
         },
@@ -51,6 +53,8 @@ def submitted(release, receiver):
         "writer": ("writer", {}, {}),
         "crash": ("crash", {}, {}),
         "bad_name": ("bad_name", {}, {}),
+        "keeper": ("keeper", {}, {}),
+        "flaky": ("flaky", {}, {}),
         "too_long": ("sleep", {"seconds": 60}, {"timeout_seconds": 2}),
         "job_deleted": ("sleep", {"seconds": 100}, {}),
         "pod_deleted": ("sleep", {"seconds": 12}, {}),
@@ -183,6 +187,21 @@ def test_how_a_task_failed_is_told_and_nothing_is_left_of_it(release, submitted,
     until(lambda: not release.job_and_pods_of(task_id), 30, "nothing left")
 
 
+def test_who_asks_for_it_is_tried_again(release, submitted, receiver):
+    outcome = receiver.of(submitted["flaky"])
+    assert (outcome["status"], outcome["result"], outcome["attempt"]) == ("done", "2", 2)
+    (past,) = release.task(submitted["flaky"])["attempts"]
+    assert past["reason"] == {"code": "task_error", "message": "not today"}
+
+
+def test_what_was_saved_survives_a_lost_attempt(release, submitted, receiver):
+    task_id = submitted["keeper"]
+    release.when(task_id, lambda task: task["progress_message"] == "saved what there is")
+    release.kubectl("delete", "pod", "-l", f"taskpost.dev/task-id={task_id}", "--wait=false")
+    outcome = receiver.of(task_id)
+    assert (outcome["status"], outcome["result"], outcome["attempt"]) == ("done", {"attempt": "1"}, 2)
+
+
 def test_what_can_never_start_does_not_wait_for_its_deadline(release, submitted):
     seen = {word: release.ended(submitted[word]) for word in ("bad_name", "no_image")}
     ends = {word: task["finished_at"] for word, task in seen.items()}
@@ -203,8 +222,9 @@ def test_a_job_that_is_suspended_waits_and_runs_when_it_is_released(release):
     with policy(suspending(release.namespace, "held")):
         task_id = release.submit("held", {})
         assert "uspended" in release.waits_for(task_id, "suspended")
+        threading.Event().wait(START_DEADLINE_SECONDS + 3)  # that it is over is what is tried
         assert release.task(task_id)["task_status"] == "starting"
-        suspend(release, task_id, suspended=False)
+        release.suspend(task_id, suspended=False)
         seen = release.ended(task_id)
         assert (seen["task_status"], seen["attempt"]) == ("done", 1)
 
@@ -212,16 +232,12 @@ def test_a_job_that_is_suspended_waits_and_runs_when_it_is_released(release):
 def test_a_job_that_is_suspended_while_it_runs_starts_again(release):
     task_id = release.submit("sleep", {"seconds": 5})
     release.running(task_id)
-    suspend(release, task_id, suspended=True)
+    release.suspend(task_id, suspended=True)
     release.waits_for(task_id, "suspended")
     assert release.task(task_id)["task_status"] == "starting"
-    suspend(release, task_id, suspended=False)
+    release.suspend(task_id, suspended=False)
     seen = release.ended(task_id)
     assert (seen["task_status"], seen["attempt"]) == ("done", 1)
-
-
-def suspend(release, task_id, *, suspended):
-    release.kubectl("patch", "job", f"tp-{task_id}-1", "--patch", json.dumps({"spec": {"suspend": suspended}}))
 
 
 def test_a_sidecar_that_never_ends_does_not_hold_its_task(release):

@@ -97,7 +97,10 @@ def test_a_cancelled_running_task_ends_at_once_and_is_told_as_cancelled(service,
 def _exists(pid):
     import psutil
 
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_cancel_of_what_has_ended_or_never_was(service):

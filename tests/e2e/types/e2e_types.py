@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from runner.tasks import Progress, task_type
+from runner import Progress, Retry, task_type
 from runner.tasks.inputs import TaskInput
 
 DURING_SECONDS = 1.0
@@ -47,6 +47,24 @@ def crash(task_input: Nothing, progress: Progress) -> None:
     """End with nothing recorded."""
     print("these are my last words", flush=True)
     os._exit(7)
+
+
+@task_type("keeper", example={})
+def keeper(task_input: Nothing, progress: Progress) -> Any:
+    """Save how far it is and wait to be taken away; whoever comes next tells what was saved."""
+    if progress.saved is None:
+        progress.save({"attempt": os.environ["TASKPOST_ATTEMPT"]})
+        progress(10, "saved what there is")
+        time.sleep(120)
+    return progress.saved
+
+
+@task_type("flaky", example={})
+def flaky(task_input: Nothing, progress: Progress) -> str:
+    """Ask once to be tried again."""
+    if os.environ["TASKPOST_ATTEMPT"] == "1":
+        raise Retry(0.5, "not today")
+    return os.environ["TASKPOST_ATTEMPT"]
 
 
 class Moment(TaskInput):

@@ -268,7 +268,10 @@ def test_what_one_leader_ended_its_successor_does_not_take_for_somebody_else_s_d
 def test_a_suspended_attempt_starts_again_and_is_not_lost():
     suspended = replace(ALIVE, cause=Cause.SUSPENDED, waiting=Reason(Obstacle.SUSPENDED, "Suspended"))
     assert decide(RUNNING, suspended) == Suspend()
-    assert decide(STARTING, suspended) == Wait(990_000 + 600_000)
+    released = replace(STARTING, waiting=suspended.waiting)
+    for task, observation in ((STARTING, suspended), (released, suspended), (released, ALIVE)):
+        assert decide(task, observation, NOW + 10_000_000) == Wait(None), "its time counts from its release"
+    assert decide(STARTING, ALIVE) == Wait(990_000 + 600_000)
 
 
 def test_what_has_ended_beside_something_that_has_not_is_ended():

@@ -190,7 +190,8 @@ async def test_a_wrong_environment_is_said(start, tmp_path):
 async def test_one_that_waits_for_redis_can_be_ended(start):
     runner = start(REDIS_URL="redis://127.0.0.1:1")
     await until(lambda: catches_sigterm(runner))
-    assert (await end(runner))[0] == EXIT_TERMINATED
+    # When coverage is measured it catches the signal before the runner does.
+    assert (await end(runner))[0] in {EXIT_TERMINATED, -signal.SIGTERM}
 
 
 async def test_without_redis_it_gives_up_when_its_grace_is_over(start, tmp_path, own_valkey):
