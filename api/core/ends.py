@@ -118,6 +118,7 @@ _LOSSES: Final = {
     Cause.DELETED: "The attempt was ended by somebody else",
     Cause.REFUSED: "The node refused the attempt",
     Cause.SUSPENDED: "The attempt was suspended",
+    Cause.UNWATCHED: "The runner beside the program ended before it",
     Cause.OWNER_DELETED: "The attempt was deleted with what it belonged to",
 }
 

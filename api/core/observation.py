@@ -44,6 +44,8 @@ class Cause(StrEnum):
     """The node that it was given to did not take it."""
     UNSTARTABLE = "unstartable"
     """Its program could not be started."""
+    UNWATCHED = "unwatched"
+    """It is a program, and ended well, but the runner beside it had ended before: nobody has its result."""
     OVERDUE = "overdue"
     """The executor's own safety net ended it: it had had all its time."""
     SUSPENDED = "suspended"

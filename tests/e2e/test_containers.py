@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from urllib.parse import urlsplit
 
 import pytest
@@ -171,7 +172,8 @@ def test_one_that_is_suspended_while_it_runs_starts_again(release, receiver):
     assert (outcome["status"], outcome["attempt"], outcome["result"]) == ("done", 1, 1)
 
 
-def test_a_runner_that_is_killed_half_way_goes_on(release, receiver):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_runner_that_is_killed_half_way_goes_on(release, receiver, number):
     if not release.on_our_node():
         pytest.skip("processes of this cluster cannot be killed from here")
     do = [["write", "progress", "20"], ["sleep", 15], ["write", "progress", "80"], ["sleep", 4], ["exit", 0]]
@@ -179,7 +181,7 @@ def test_a_runner_that_is_killed_half_way_goes_on(release, receiver):
     task_id = release.submit("program", {"do": do}, receiver.url)
     release.when(task_id, lambda task: task["task_percent_done"] == 20)
     (runner,) = [one for one in processes_of([release.pod_of(task_id)]) if "runner" in one.cmdline()]
-    runner.kill()
+    runner.send_signal(number)
     release.when(task_id, lambda task: task["task_percent_done"] == 80)
     outcome = receiver.of(task_id)
     assert (outcome["status"], outcome["attempt"], outcome["result"]) == ("done", 1, [1])

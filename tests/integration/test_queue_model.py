@@ -226,7 +226,7 @@ class QueueMachine(RuleBasedStateMachine):
         report = self.report(attempt_id, token, holder)
         if self.is_current(task, attempt_id) and task.holder in {None, holder}:
             assert report.prepare() == INPUT.encode()
-            task.holder = holder
+            task.holder, task.staged = holder, False
         else:
             with pytest.raises(RunnerRefused):
                 report.prepare()

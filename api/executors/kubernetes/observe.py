@@ -134,8 +134,10 @@ def _ended(seen: Seen, pod: Object, base: Observation) -> Observation:
     end = _terminated(pod)
     exit_code = end.get("exitCode")
     cause, detail = _cause(seen, pod, end)
-    if base.program is not None and cause is None:
-        detail = _last_words(pod)
+    if base.program is not None and cause is None and exit_code == 0:
+        runner_end = _runner_end(pod)
+        cause = Cause.UNWATCHED if _came_before(runner_end, end) else None
+        detail = _last_words(runner_end)
     return replace(base, exit_code=exit_code, log_tail=str(end.get("message", "")), cause=cause, detail=detail)
 
 
@@ -233,7 +235,9 @@ def _waiting(seen: Seen, pod: Object) -> tuple[Reason | None, bool]:
             return (Reason(Obstacle.CONTAINER, warned[0]) if warned else None), False
         if reason:
             obstacle = Obstacle.IMAGE if reason in IMAGE else Obstacle.CONTAINER
-            return Reason(obstacle, f"{reason}: {waiting.get('message', '')}"), reason in HOPELESS
+            words = str(container.get("lastState", {}).get("terminated", {}).get("message", "")).strip()
+            told = ": ".join(filter(None, (reason, waiting.get("message", ""), words)))
+            return Reason(obstacle, told), reason in HOPELESS
     scheduled = _condition(pod, "PodScheduled", "False")
     if scheduled is None:
         return None, False
@@ -269,13 +273,26 @@ def _others_run(pod: Object) -> bool:
     return any("terminated" not in status.get("state", {}) for status in statuses)
 
 
-def _last_words(pod: Object) -> str:
-    """Return what the runner beside a program has said at its end, if it did not end well."""
+def _runner_end(pod: Object) -> Object:
+    """Return how the runner beside a program ended last; empty if it is up, and has not been started again."""
     for status in pod.get("status", {}).get("initContainerStatuses", ()):
-        end = status.get("state", {}).get("terminated", {})
-        if status.get("name") == SIDECAR and end.get("exitCode"):
-            return str(end.get("message") or f"it ended with exit code {end['exitCode']}")
-    return ""
+        if status.get("name") == SIDECAR and "running" not in status.get("state", {}):
+            found: Object = status["state"].get("terminated") or status.get("lastState", {}).get("terminated", {})
+            return found
+    return {}
+
+
+def _came_before(runner_end: Object, end: Object) -> bool:
+    """Whether a runner had ended before its program did: what it handed over then was not the result."""
+    ended, finished = _time(runner_end.get("finishedAt")), _time(end.get("finishedAt"))
+    return ended is not None and finished is not None and ended < finished
+
+
+def _last_words(runner_end: Object) -> str:
+    """Return what the runner beside a program has said at its end, if it did not end well."""
+    if not runner_end.get("exitCode"):
+        return ""
+    return str(runner_end.get("message") or f"it ended with exit code {runner_end['exitCode']}")
 
 
 def _condition(raw: Object, kind: str, status: str = "True") -> Object | None:

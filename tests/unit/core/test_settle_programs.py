@@ -97,7 +97,7 @@ def test_a_result_that_nobody_has_is_a_lost_attempt():
     assert last.reason.code == "lost"
 
 
-@pytest.mark.parametrize("cause", [Cause.DELETED, Cause.DISRUPTED, Cause.OWNER_DELETED])
+@pytest.mark.parametrize("cause", [Cause.DELETED, Cause.DISRUPTED, Cause.OWNER_DELETED, Cause.UNWATCHED])
 def test_exit_code_0_of_one_that_was_taken_away_is_no_success(cause):
     taken = replace(HANDING_OVER, cause=cause)
     assert decide(STAGED, taken) == Wait(None), "until it is over: two attempts at a time are one too many"

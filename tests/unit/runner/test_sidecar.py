@@ -143,6 +143,17 @@ async def test_one_that_is_started_again_goes_on_with_the_same_input(queue, clai
     assert await queue.read_staged(claim.attempt_id.task_id) == b"null"
 
 
+async def test_what_one_handed_over_before_it_was_started_again_does_not_count(queue, claim, start, tmp_path):
+    (tmp_path / "result.json").write_text("1")
+    await end(await begun(start, tmp_path))
+    assert (await task_of(queue, claim)).staged is not None
+    second = await begun(start, tmp_path)
+    assert (await task_of(queue, claim)).staged is None
+    (tmp_path / "result.json").write_text("2")
+    await end(second)
+    assert await queue.read_staged(claim.attempt_id.task_id) == b"2"
+
+
 async def test_another_pod_of_the_same_attempt_is_refused(claim, start, tmp_path):
     await begun(start, tmp_path)
     code, said = await end(start(HOLDER="pod-2"), ask=False)

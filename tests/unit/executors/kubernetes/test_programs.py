@@ -169,6 +169,31 @@ def test_a_runner_that_could_not_hand_over_says_why():
     assert observe(seen, NOW_SECONDS).detail == "it ended with exit code 4"
 
 
+def test_a_runner_that_ended_before_its_program_has_not_its_result():
+    seen = seen_of("program_done")
+    (runner,) = seen.pod.raw["status"]["initContainerStatuses"]
+    (program,) = seen.pod.raw["status"]["containerStatuses"]
+    assert observe(seen, NOW_SECONDS).cause is None
+    program["state"]["terminated"]["finishedAt"] = "2099-01-01T00:00:01Z"
+    runner["state"]["terminated"]["finishedAt"] = "2099-01-01T00:00:00Z"
+    assert observe(seen, NOW_SECONDS).cause is Cause.UNWATCHED
+    runner["lastState"], runner["state"] = runner["state"], {"waiting": {"reason": "CrashLoopBackOff"}}
+    assert observe(seen, NOW_SECONDS).cause is Cause.UNWATCHED
+    program["state"]["terminated"]["exitCode"] = 3
+    assert observe(seen, NOW_SECONDS).cause is None, "that it failed is plain all the same"
+    program["state"]["terminated"]["exitCode"] = 0
+    runner["state"] = {"running": {}}
+    assert observe(seen, NOW_SECONDS).cause is None, "it is up again, and was so at the end"
+
+
+def test_a_runner_that_is_started_again_and_again_says_why():
+    seen = seen_of("program_waiting")
+    (runner,) = seen.pod.raw["status"]["initContainerStatuses"]
+    runner["lastState"] = {"terminated": {"exitCode": 4, "message": "Redis does not answer\n"}}
+    runner["state"] = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    assert observe(seen, NOW_SECONDS).waiting.message == "CrashLoopBackOff: back-off 10s: Redis does not answer"
+
+
 def test_a_job_alone_tells_that_its_task_is_a_program():
     assert look("program_running", pods=False).program is Program.WAITING
     assert look("running", pods=False).program is None
