@@ -16,14 +16,16 @@ from tests.support.programs import CASES
 IMAGE = "localhost/taskpost-program:latest"
 GRACE_SECONDS = 3
 SMALL = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}}
+SMALL_RUNNER = {"requests": {"cpu": "10m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}}
 PROGRAM = {"image": IMAGE, "command": ["/program"], "input_schema": {"type": "object"}, "pod": {"resources": SMALL}}
 
 
 @pytest.fixture(scope="module")
 def values():
     return {
-        "settings": {"concurrency": 12, "grace_seconds": GRACE_SECONDS},
-        "taskPods": {"env": [{"name": "OF_ALL_PODS", "value": "not for programs"}]},
+        "settings": {"concurrency": 8, "grace_seconds": GRACE_SECONDS},
+        # Other releases need the node too.
+        "taskPods": {"env": [{"name": "OF_ALL_PODS", "value": "not for programs"}], "sidecarResources": SMALL_RUNNER},
         "taskTypes": {
             "program": PROGRAM | {"env": {"LANGUAGE": "en"}},
             "again": PROGRAM | {"retries": 1, "retry_on": ["task_error"], "retry_pause_seconds": 0},

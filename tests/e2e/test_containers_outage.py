@@ -9,7 +9,12 @@ import pytest
 from runner.contract import SIDECAR_GRACE_SECONDS
 
 SHORT_SECONDS = 20
-PROGRAM = {"image": "localhost/taskpost-program:latest", "command": ["/program"], "input_schema": {"type": "object"}}
+PROGRAM = {
+    "image": "localhost/taskpost-program:latest",
+    "command": ["/program"],
+    "input_schema": {"type": "object"},
+    "pod": {"resources": {"requests": {"cpu": "10m", "memory": "16Mi"}}},
+}
 
 
 @pytest.fixture(scope="module")
