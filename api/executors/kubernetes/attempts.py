@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.core.observation import AttemptId
 from api.executors.kubernetes.observe import ENDED
-from api.executors.kubernetes.seen import Kept, Seen, attempt_of, version_of
+from api.executors.kubernetes.seen import Kept, Seen, attempt_of, keep, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,10 +75,11 @@ class Attempts:
             before.version > version_of(raw) or (before.version == version_of(raw) and not deleted)
         ):
             return None
+        kept = keep(raw, deleted=deleted) if before is None else before.followed_by(raw, deleted=deleted)
         if kind == "jobs":
-            seen.job = Kept(raw, deleted)
+            seen.job = kept
         else:
-            seen.pods[raw["metadata"]["name"]] = Kept(raw, deleted)
+            seen.pods[raw["metadata"]["name"]] = kept
         return attempt_id
 
     def take_warning(self, event: Object) -> AttemptId | None:

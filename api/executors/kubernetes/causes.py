@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import Cause
-from api.executors.kubernetes.raw import UNSTARTABLE, condition, is_suspended, job_end, runner_end, unix_time
+from api.executors.kubernetes.raw import UNSTARTABLE, condition, is_suspended, job_end, runner_end
+from api.executors.kubernetes.seen import unix_time
 
 if TYPE_CHECKING:
-    from api.executors.kubernetes.seen import Object, Seen
+    from api.executors.kubernetes.seen import Kept, Object, Seen
 
 UNKNOWN_END: Final = frozenset({"Unknown", "ContainerStatusUnknown"})
 """What the kubelet says of a container whose end it did not see: its node was restarted."""
 
 
-def cause_of_end(seen: Seen, pod: Object, end: Object) -> tuple[Cause | None, str]:
+def cause_of_end(seen: Seen, pod: Kept, end: Object) -> tuple[Cause | None, str]:
     """Say what ended a pod, if its exit code alone does not, in the cluster's words."""
-    told = _told_cause(pod, end)
+    told = _told_cause(pod.raw, end)
     if told is not None:
         return told
     if seen.stop_asked is not None:
         return None, ""
-    status = pod["status"]
+    status = pod.raw["status"]
     words = ": ".join(str(status[name]) for name in ("reason", "message") if status.get(name))
     if _deletion_came_first(pod, end):
         return _deletion(seen), words
@@ -72,13 +73,12 @@ def deleted_job(seen: Seen) -> Cause | None:
     return Cause.OWNER_DELETED if seen.owner_gone else Cause.JOB_DELETED
 
 
-def _deletion_came_first(pod: Object, end: Object) -> bool:
+def _deletion_came_first(pod: Kept, end: Object) -> bool:
     """Whether a pod's end was asked for before its container ended: then even exit code 0 is no success."""
-    asked = unix_time(pod["metadata"].get("deletionTimestamp"))
-    if asked is None:
+    if pod.asked_seconds is None:
         return False
     finished = unix_time(end.get("finishedAt"))
-    return finished is None or finished >= asked - pod["metadata"].get("deletionGracePeriodSeconds", 0)
+    return finished is None or finished >= pod.asked_seconds
 
 
 def end_of_runner(pod: Object, end: Object) -> tuple[Cause | None, str]:

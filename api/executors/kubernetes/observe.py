@@ -17,9 +17,8 @@ from api.executors.kubernetes.raw import (
     phase_of,
     program_of,
     terminated,
-    unix_time,
 )
-from api.executors.kubernetes.seen import created
+from api.executors.kubernetes.seen import created, unix_time
 from api.executors.kubernetes.waiting import why_no_pod, why_not_begun
 
 if TYPE_CHECKING:
@@ -54,10 +53,10 @@ def observe(seen: Seen, now_seconds: float, answering_since_seconds: float | Non
     if base.program is not None:
         base = replace(base, program=program_of(pod.raw))
     if phase_of(pod.raw) in ENDED:
-        return _ended(seen, pod.raw, replace(base, phase=Phase.ENDED))
+        return _ended(seen, pod, replace(base, phase=Phase.ENDED))
     if pod.deleted or _is_overdue(pod.raw, now_seconds, answering_since_seconds):
         return replace(base, phase=Phase.GONE, **cause_of_absence(seen, pod.raw))
-    return _alive(seen, pod.raw, base)
+    return _alive(seen, pod, base)
 
 
 def _is_finished(job: Object) -> bool:
@@ -103,13 +102,13 @@ def _ended_unseen(end: Object, base: Observation) -> Observation:
     return replace(base, phase=Phase.GONE, detail=message)
 
 
-def _ended(seen: Seen, pod: Object, base: Observation) -> Observation:
+def _ended(seen: Seen, pod: Kept, base: Observation) -> Observation:
     """A pod is over, or the program in it is."""
-    end = terminated(pod)
+    end = terminated(pod.raw)
     exit_code = end.get("exitCode")
     cause, detail = cause_of_end(seen, pod, end)
     if base.program is not None and cause is None and exit_code == 0:
-        cause, detail = end_of_runner(pod, end)
+        cause, detail = end_of_runner(pod.raw, end)
     return replace(base, exit_code=exit_code, log_tail=str(end.get("message", "")), cause=cause, detail=detail)
 
 
@@ -120,11 +119,11 @@ def _is_overdue(pod: Object, now_seconds: float, answering_since_seconds: float 
     return now_seconds > max(asked, answering_since_seconds) + UNREACHABLE_SECONDS
 
 
-def _alive(seen: Seen, pod: Object, base: Observation) -> Observation:
-    end = terminated(pod)
+def _alive(seen: Seen, pod: Kept, base: Observation) -> Observation:
+    end = terminated(pod.raw)
     if end and base.program is None:  # our own runner is over, and something beside it is not
         return replace(base, exit_code=end.get("exitCode"), log_tail=str(end.get("message", "")), kept_up=True)
     if end:
-        return replace(_ended(seen, pod, base), kept_up=others_run(pod))
-    waiting, hopeless = why_not_begun(seen, pod)
+        return replace(_ended(seen, pod, base), kept_up=others_run(pod.raw))
+    waiting, hopeless = why_not_begun(seen, pod.raw)
     return replace(base, waiting=waiting, hopeless=hopeless)

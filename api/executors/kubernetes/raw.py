@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from api.core.observation import Program
@@ -74,8 +73,3 @@ def condition(raw: Object, kind: str, status: str = "True") -> Object | None:
             wanted: Object = found
             return wanted
     return None
-
-
-def unix_time(text: str | None) -> float | None:
-    """Return a time of Kubernetes in seconds."""
-    return None if text is None else datetime.fromisoformat(text).timestamp()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from api.core.observation import AttemptId
@@ -16,10 +17,22 @@ Object = dict[str, Any]
 
 @dataclass(slots=True)
 class Kept:
-    """An object as it was last seen; `deleted` says that it is no more."""
+    """An object as it was last seen; `deleted` says that it is no more.
+
+    `asked_seconds` is when its deletion was asked for first, in Unix time. Its last view tells otherwise: that is of the
+    kubelet, which asks for it when all is over.
+    """
 
     raw: Object
     deleted: bool = False
+    asked_seconds: float | None = None
+
+    def followed_by(self, raw: Object, *, deleted: bool) -> Kept:
+        """Return what is kept when a newer view has come."""
+        newer = keep(raw, deleted=deleted)
+        known = [seconds for seconds in (self.asked_seconds, newer.asked_seconds) if seconds is not None]
+        newer.asked_seconds = min(known, default=None)
+        return newer
 
     @property
     def version(self) -> int:
@@ -55,6 +68,19 @@ class Seen:
         """The newest pod: one that lives before one that is gone."""
         pods = sorted(self.pods.values(), key=lambda kept: (not kept.deleted, created(kept.raw)))
         return pods[-1] if pods else None
+
+
+def keep(raw: Object, *, deleted: bool) -> Kept:
+    """Return what is kept of an object that was not known."""
+    metadata = raw["metadata"]
+    until = unix_time(metadata.get("deletionTimestamp"))
+    asked = None if until is None else until - metadata.get("deletionGracePeriodSeconds", 0)
+    return Kept(raw, deleted, asked)
+
+
+def unix_time(text: str | None) -> float | None:
+    """Return a time of Kubernetes in seconds."""
+    return None if text is None else datetime.fromisoformat(text).timestamp()
 
 
 def attempt_of(raw: Object) -> AttemptId | None:

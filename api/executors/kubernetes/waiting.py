@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from api.core.observation import Obstacle
 from api.core.task import Reason
-from api.executors.kubernetes.raw import condition, unix_time
-from api.executors.kubernetes.seen import created
+from api.executors.kubernetes.raw import condition
+from api.executors.kubernetes.seen import created, unix_time
 
 if TYPE_CHECKING:
     from api.executors.kubernetes.seen import Object, Seen

@@ -226,6 +226,24 @@ def test_a_job_that_was_deleted_while_its_pod_ran(name, owner_gone, cause):
     assert observe(seen, NOW_SECONDS).cause is cause
 
 
+def test_a_deletion_that_the_kubelet_has_made_final_was_asked_for_earlier():
+    objects, attempts = recorded("pod_deleted"), Attempts()
+    (job,), (pod,) = objects["jobs"], objects["pods"]
+    final = json.loads(json.dumps(pod))
+    final["metadata"] |= {
+        "deletionTimestamp": "2099-01-01T00:00:00Z",  # later than its container's end
+        "deletionGracePeriodSeconds": 0,
+        "resourceVersion": str(int(pod["metadata"]["resourceVersion"]) + 1),
+    }
+    attempts.take("jobs", "ADDED", job)
+    attempts.take("pods", "MODIFIED", pod)
+    attempts.take("pods", "DELETED", final)
+    (seen,) = attempts
+    assert observe(seen, NOW_SECONDS).cause is Cause.DELETED
+    attempts.take("jobs", "DELETED", job)
+    assert observe(seen, NOW_SECONDS).cause is Cause.JOB_DELETED
+
+
 def test_a_pod_that_vanishes_and_one_whose_node_does_not_answer():
     seen = seen_of("running")
     seen.pod.deleted = True
