@@ -19,8 +19,8 @@ Object = dict[str, Any]
 class Kept:
     """An object as it was last seen; `deleted` says that it is no more.
 
-    `asked_seconds` is when its deletion was asked for first, in Unix time. Its last view tells otherwise: that is of the
-    kubelet, which asks for it when all is over.
+    `asked_seconds` is when its deletion was asked for first, in Unix time. Its last view tells of the kubelet, which
+    asks for it when all is over.
     """
 
     raw: Object
