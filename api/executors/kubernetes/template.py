@@ -28,9 +28,12 @@ PROBES: Final = 24 * 3600
 TMP: Final = {"name": "tmp"}
 SECRET: Final = {"name": "taskpost"}
 DIRECTORY: Final = {"name": "taskpost-directory"}
+SIDECAR_TMP: Final = {"name": "taskpost-tmp"}
+"""A runner's own: what it shares with a program is the directory and nothing else."""
 TMP_MOUNT: Final = TMP | {"mountPath": "/tmp"}  # noqa: S108 - the container's own
 SECRET_MOUNT: Final[Object] = SECRET | {"mountPath": SECRET_DIRECTORY, "readOnly": True}
 DIRECTORY_MOUNT: Final = DIRECTORY | {"mountPath": TASK_DIRECTORY}
+SIDECAR_TMP_MOUNT: Final = TMP_MOUNT | SIDECAR_TMP
 UNPRIVILEGED: Final[Object] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
@@ -109,7 +112,7 @@ def _pod(spec: AttemptSpec, settings: JobSettings, pods: PodSettings) -> Object:
         "volumes": [
             TMP | {"emptyDir": {}},
             SECRET | {"secret": {"secretName": settings.secret, "defaultMode": 0o444}},
-            *([DIRECTORY | {"emptyDir": {}}] if spec.command else []),
+            *([DIRECTORY | {"emptyDir": {}}, SIDECAR_TMP | {"emptyDir": {}}] if spec.command else []),
             *pods.volumes,
         ],
     } | {name: value for name, value in optional.items() if value}
@@ -132,14 +135,13 @@ def _task(spec: AttemptSpec, pods: PodSettings) -> Object:
 
 def _sidecar(spec: AttemptSpec, pods: PodSettings) -> Object:
     """The runner beside a program: an init container that is kept up until the program has ended (Kubernetes 1.29)."""
-    own = _runner(spec, pods)
-    return own | {
+    return _runner(spec, pods) | {
         "name": SIDECAR,
         "args": ["sidecar"],
         "resources": pods.sidecar_resources,
         "restartPolicy": "Always",
         "startupProbe": {"tcpSocket": {"port": SIDECAR_PORT}, "periodSeconds": 1, "failureThreshold": PROBES},
-        "volumeMounts": [*own["volumeMounts"], DIRECTORY_MOUNT],
+        "volumeMounts": [SIDECAR_TMP_MOUNT, SECRET_MOUNT, DIRECTORY_MOUNT, *pods.volume_mounts],
     }
 
 

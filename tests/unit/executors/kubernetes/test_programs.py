@@ -77,13 +77,19 @@ def test_the_runner_is_beside_it_with_all_that_runners_have():
     assert {"name": "PASSWORD", "value": "not for programs"} in runner["env"]
     assert {one["name"] for one in runner["env"]} >= {"TASKPOST_TOKEN", "TASKPOST_REDIS_URL_FILE", "TASKPOST_HOLDER"}
     assert mounts(runner) == {
-        "tmp": "/tmp",
+        "taskpost-tmp": "/tmp",
         "taskpost": "/run/secrets/taskpost",
         "taskpost-directory": "/taskpost",
         "certificates": "/certificates",
     }
     assert runner["resources"]["limits"] == {"memory": "512Mi"}
     assert runner["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_they_share_no_volume_but_the_directory():
+    pod = pod_of()
+    program, runner = mounts(pod["containers"][0]), mounts(pod["initContainers"][0])
+    assert program.keys() & runner.keys() == {"taskpost-directory"}
 
 
 def test_they_share_a_directory_a_user_and_a_long_grace():
@@ -95,6 +101,7 @@ def test_they_share_a_directory_a_user_and_a_long_grace():
         "tmp",
         "taskpost",
         "taskpost-directory",
+        "taskpost-tmp",
         "certificates",
         "fonts",
     ]
