@@ -35,10 +35,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_namespace(request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
-    """Makes namespaces that enforce Pod Security "restricted". TASKPOST_E2E=keep keeps them."""
-    made = request.session.stash.setdefault(NAMESPACES, [])
+    """Makes namespaces that enforce Pod Security "restricted". They go with their module: others need the node too.
+
+    TASKPOST_E2E=keep keeps them.
+    """
+    made = request.session.stash[NAMESPACES] = []
 
     def make(name: str) -> str:
         namespace = f"{name}-{uuid.uuid4().hex[:6]}"
