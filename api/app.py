@@ -156,6 +156,7 @@ async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
             secret=settings.runner_secret,
             start_deadline_seconds=settings.start_deadline_seconds,
             grace_seconds=settings.grace_seconds,
+            result_grace_seconds=settings.result_grace_seconds,
         ),
         lambda definition: pods.of_type(definition, settings.runner_image),
         owner_config_map=settings.owner_config_map,
@@ -184,6 +185,7 @@ def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | No
         Env.TASK_MODULES: " ".join(settings.task_modules),
         Env.TASK_PATH: os.pathsep.join(settings.task_path),
         Env.RESULT_MAX_BYTES: str(settings.result_max_bytes),
+        Env.RESULT_GRACE_SECONDS: str(settings.result_grace_seconds),
     }
     return environment | callbacks.runner_environment(settings, keys_file, policy)
 

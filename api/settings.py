@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.defaults import default_concurrency, default_data_directory, default_executor
-from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_MAX_BYTES
+from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_GRACE_SECONDS, DEFAULT_RESULT_MAX_BYTES
 from runner.delivery.guard import parse_rule
 from runner.delivery.schedule import DELAYS_SECONDS
 from runner.delivery.sign import parse_keys
@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, ge=1, le=100, description="Lost attempts after which a task fails as lost.")
     start_deadline_seconds: float = Field(600, gt=0, le=LONGEST_SECONDS, description="Time for an attempt to begin.")
     grace_seconds: float = Field(10, ge=0, le=3600, description="Time between TERM and KILL for an attempt.")
+    result_grace_seconds: float = Field(
+        DEFAULT_RESULT_GRACE_SECONDS,
+        ge=1,
+        le=3600,
+        description="Time to hand the result of a container type's program over, while Redis is away.",
+    )
     result_max_bytes: int = Field(
         DEFAULT_RESULT_MAX_BYTES, ge=1, le=256 * 1024 * 1024, description="Largest result, as JSON text in UTF-8."
     )

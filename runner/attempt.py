@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_MAX_BYTES, Env
+from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_GRACE_SECONDS, DEFAULT_RESULT_MAX_BYTES, Env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,7 @@ class Attempt:
     callback_key_file: Path | None
     callback_retry_seconds: tuple[float, ...]
     command: Command | None = None
+    result_grace_seconds: float = DEFAULT_RESULT_GRACE_SECONDS
 
     def redis_url_now(self) -> str:
         """Return the address of Redis as its file has it now, if there is one: it may have changed while we ran."""
@@ -111,6 +112,7 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
             callback_certificate_file=_path(environment, Env.CALLBACK_CERTIFICATE_FILE),
             callback_key_file=_path(environment, Env.CALLBACK_KEY_FILE),
             callback_retry_seconds=tuple(map(float, environment.get(Env.CALLBACK_RETRY_SECONDS, "").split())),
+            result_grace_seconds=float(environment.get(Env.RESULT_GRACE_SECONDS, DEFAULT_RESULT_GRACE_SECONDS)),
             command=Command.from_json(environment[Env.COMMAND]) if environment.get(Env.COMMAND) else None,
         )
     except KeyError as missing:

@@ -78,6 +78,7 @@ class Env(StrEnum):
     DIRECTORY = "TASKPOST_DIRECTORY"
     LOCK_FILE = "TASKPOST_LOCK_FILE"
     RESULT_MAX_BYTES = "TASKPOST_RESULT_MAX_BYTES"
+    RESULT_GRACE_SECONDS = "TASKPOST_RESULT_GRACE_SECONDS"
     SIGNING_KEYS = "TASKPOST_SIGNING_KEYS"
     SIGNING_KEYS_FILE = "TASKPOST_SIGNING_KEYS_FILE"
     CALLBACK_POLICY = "TASKPOST_CALLBACK_POLICY"
@@ -92,7 +93,7 @@ TASK_DIRECTORY: Final = "/taskpost"
 """Where the program of a container type finds its input, and leaves its progress and its result."""
 SIDECAR_PORT: Final = 20_727
 """Where the runner beside a program listens once the input is there: what gates the program's start."""
-SIDECAR_GRACE_SECONDS: Final = 120
+DEFAULT_RESULT_GRACE_SECONDS: Final = 120.0
 """How long it has, once the program has ended, to hand the result over."""
 
 OUTPUT_MAX_CHARACTERS: Final = 1900

@@ -22,7 +22,6 @@ from runner.contract import (
     EXIT_REFUSED,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
-    SIDECAR_GRACE_SECONDS,
     SIDECAR_PORT,
     TASK_DIRECTORY,
     Env,
@@ -35,8 +34,8 @@ from runner.result import ResultRefused
 if TYPE_CHECKING:
     from runner.attempt import Attempt
 
-MARGIN_SECONDS: Final = 5.0
-"""How long before the end of its grace it gives up, to say so."""
+MOST_OF_IT: Final = 0.95
+"""Of its grace: then it gives up, and has time to say so."""
 
 
 def main() -> int:
@@ -64,7 +63,7 @@ def _accompany(attempt: Attempt, report: Report) -> None:
     relay = Relay(directory, report)
     relay.start()
     signal.sigwait({signal.SIGTERM})
-    until = time.monotonic() + SIDECAR_GRACE_SECONDS - MARGIN_SECONDS
+    until = time.monotonic() + MOST_OF_IT * attempt.result_grace_seconds
     relay.end()
     percent, words = relay.latest
     staged = replace(_staged(directory, attempt.result_max_bytes), percent=percent, words=words)

@@ -6,9 +6,7 @@ import threading
 
 import pytest
 
-from runner.contract import SIDECAR_GRACE_SECONDS
-
-SHORT_SECONDS = 20
+GRACE_SECONDS = 40
 PROGRAM = {
     "image": "localhost/taskpost-program:latest",
     "command": ["/program"],
@@ -19,11 +17,11 @@ PROGRAM = {
 
 @pytest.fixture(scope="module")
 def values():
-    return {"settings": {"concurrency": 4}, "taskTypes": {"program": PROGRAM}}
+    return {"settings": {"concurrency": 4, "result_grace_seconds": GRACE_SECONDS}, "taskTypes": {"program": PROGRAM}}
 
 
 @pytest.mark.parametrize(
-    ("away_seconds", "attempt"), [(SHORT_SECONDS, 1), (SIDECAR_GRACE_SECONDS + 15, 2)], ids=["short", "long"]
+    ("away_seconds", "attempt"), [(GRACE_SECONDS / 2, 1), (GRACE_SECONDS + 20, 2)], ids=["short", "long"]
 )
 def test_a_result_is_handed_over_as_long_as_there_is_grace(release, receiver, away_seconds, attempt):
     task_id = release.submit("program", {"do": [["sleep", 8], ["write", "result.json", "[1]"]]}, receiver.url)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from runner.contract import SIDECAR_GRACE_SECONDS, SIDECAR_PORT, TASK_DIRECTORY, Env, program_environment
+from runner.contract import DEFAULT_RESULT_GRACE_SECONDS, SIDECAR_PORT, TASK_DIRECTORY, Env, program_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,7 @@ class JobSettings:
     start_deadline_seconds: float
     grace_seconds: float
     owner: Owner | None = None
+    result_grace_seconds: float = DEFAULT_RESULT_GRACE_SECONDS
 
 
 def build_template(spec: AttemptSpec, settings: JobSettings, pods: PodSettings, labels: Mapping[str, str]) -> Object:
@@ -71,8 +72,8 @@ def whole_seconds(grace_seconds: float) -> int:
 
 def grace_seconds(spec: AttemptSpec, settings: JobSettings) -> int:
     """Return how long a pod has to end: beside a program, the runner needs it to hand the result over."""
-    own = whole_seconds(settings.grace_seconds)
-    return max(own, SIDECAR_GRACE_SECONDS) if spec.command else own
+    of_program = settings.result_grace_seconds if spec.command else 0.0
+    return whole_seconds(max(settings.grace_seconds, of_program))
 
 
 def _annotations(pods: PodSettings) -> dict[str, str]:

@@ -26,14 +26,6 @@ from tests.support.wait import until
 LIMITS = QueueLimits(100, 10_000)
 
 
-SIDECAR = ("-m", "runner", "sidecar")
-IN_A_HURRY = (
-    "-c",
-    "from runner import sidecar as s; s.SIDECAR_GRACE_SECONDS = s.MARGIN_SECONDS + 0.5; raise SystemExit(s.main())",
-)
-"""With a grace that a test can wait for."""
-
-
 @pytest.fixture
 async def claim(queue):
     await queue.submit(Submission("thumbnail", '{"width": 64}', None, 0, 60_000), LIMITS)
@@ -45,7 +37,7 @@ def start(tmp_path, valkey_url, instance, claim):
     """Starts runners beside a program; what still runs afterwards is killed."""
     started = []
 
-    def begin(program=SIDECAR, **more):
+    def begin(**more):
         given = {
             "REDIS_URL": valkey_url,
             "INSTANCE": instance,
@@ -56,7 +48,7 @@ def start(tmp_path, valkey_url, instance, claim):
             "DIRECTORY": str(tmp_path),
         } | more
         environment = os.environ | {f"TASKPOST_{name}": value for name, value in given.items() if value}
-        command = [sys.executable, "-P", *program]
+        command = [sys.executable, "-P", "-m", "runner", "sidecar"]
         started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
@@ -66,9 +58,9 @@ def start(tmp_path, valkey_url, instance, claim):
         process.communicate()
 
 
-async def begun(start, tmp_path, *program, **more):
+async def begun(start, tmp_path, **more):
     """Start one, and wait until it waits for its end: its threads begin when it has blocked the signal."""
-    runner = start(*program, **more)
+    runner = start(**more)
     await until(lambda: (tmp_path / "input.json").exists() and psutil.Process(runner.pid).num_threads() > 1)
     return runner
 
@@ -211,8 +203,8 @@ async def test_without_redis_it_gives_up_when_its_grace_is_over(start, tmp_path,
     await queue.submit(Submission("thumbnail", "{}", None, 0, 60_000), LIMITS)
     claim = await queue.claim(10, {"thumbnail": None})
     await client.aclose()
-    own = {"REDIS_URL": own_valkey.url, "INSTANCE": "default", "TOKEN": claim.token}
-    runner = await begun(start, tmp_path, IN_A_HURRY, **own, TASK_ID=claim.attempt_id.task_id)
+    own = {"REDIS_URL": own_valkey.url, "INSTANCE": "default", "TOKEN": claim.token, "RESULT_GRACE_SECONDS": "0.5"}
+    runner = await begun(start, tmp_path, **own, TASK_ID=claim.attempt_id.task_id)
     own_valkey.kill()
     code, said = await end(runner)
     assert (code, "Redis does not answer" in said) == (EXIT_UNREACHABLE, True)
