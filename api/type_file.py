@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import yaml
@@ -140,10 +139,7 @@ def laid_over(
     """
     names = sorted(name for name in known.keys() | entries.keys() if name not in entries or entries[name].enabled)
     return {
-        name: replace(
-            _definition(name, entries.get(name, TypeEntry()), known.get(name), concurrency.get(name)),
-            directory=directory,
-        )
+        name: _definition(name, entries.get(name, TypeEntry()), known.get(name), concurrency.get(name), directory)
         for name in names
     }
 
@@ -175,7 +171,9 @@ def _kind_faults(entry: TypeEntry, *, is_known: bool) -> list[str]:
     return faults
 
 
-def _definition(name: str, entry: TypeEntry, known: TaskType | None, concurrency: int | None) -> TaskTypeDefinition:
+def _definition(
+    name: str, entry: TypeEntry, known: TaskType | None, concurrency: int | None, directory: str
+) -> TaskTypeDefinition:
     longest = entry.max_timeout_seconds or (known.max_timeout_seconds if known else MAX_TIMEOUT_SECONDS)
     seconds = entry.timeout_seconds or min(DEFAULT_TIMEOUT_SECONDS, longest)
     schema = entry.input_schema if entry.input_schema is not None else known.input_schema if known else {}
@@ -193,6 +191,7 @@ def _definition(name: str, entry: TypeEntry, known: TaskType | None, concurrency
         retry=RetryRule(entry.retries, entry.retry_pause_seconds, tuple(entry.retry_on)),
         python=entry.python,
         command=tuple(entry.command or ()),
+        directory=directory,
         image=entry.image,
         env=entry.env,
         pod=entry.pod.settings(),

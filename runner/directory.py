@@ -29,13 +29,7 @@ RESULT_NAME: Final = "result.json"
 PROGRESS_MAX_BYTES: Final = 4096
 _PROGRESS: Final = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]*)?)%?(?!\S)\s*(.*)")
 _SHORT_INTEGER_CHARACTERS: Final = len(str(MAX_SAFE_INTEGER))
-
-
-NOT_REGULAR: Final = "it is not a regular file"
-
-
-class NotRegularError(OSError):
-    """What has the name of a file is something else."""
+_NOT_REGULAR: Final = "it is not a regular file"
 
 
 class TaskDirectory:
@@ -98,11 +92,11 @@ class TaskDirectory:
             descriptor = os.open(name, flags, dir_fd=self._handle)
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link, a socket
-                raise NotRegularError(NOT_REGULAR) from None
+                raise OSError(_NOT_REGULAR) from None
             raise
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise NotRegularError(NOT_REGULAR)
+                raise OSError(_NOT_REGULAR)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 return file.read(max_bytes)
         finally:

@@ -7,40 +7,20 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from runner.attempt import EnvironmentInvalid, read_attempt
-from runner.connect import connect
-from runner.contract import (
-    EXIT_OK,
-    EXIT_REFUSED,
-    EXIT_UNREACHABLE,
-    EXIT_USAGE,
-    RUNNER_DELIVERY_TIMEOUT_SECONDS,
-    delivery_id,
-    outcome_body,
-)
-from runner.report import Refused, Report, Unreachable
+from runner.contract import RUNNER_DELIVERY_TIMEOUT_SECONDS, delivery_id, outcome_body
+from runner.exits import exit_code_of, say
 
 if TYPE_CHECKING:
     from runner.attempt import Attempt
     from runner.delivery.post import Sender
     from runner.outcome import Outcome
-    from runner.report import Started
+    from runner.report import Report, Started
 
 
 def main() -> int:
     """Run the attempt that the environment names; return the exit code (`runner.contract.EXIT_*`)."""
     sys.set_int_max_str_digits(0)
-    try:
-        attempt = read_attempt()
-        report = Report(connect(attempt.redis_url), attempt)
-        _run(attempt, report)
-    except EnvironmentInvalid as error:
-        return _say(EXIT_USAGE, str(error))
-    except Refused as refusal:
-        return _say(EXIT_REFUSED, f"refused: {refusal}")
-    except Unreachable as fault:
-        return _say(EXIT_UNREACHABLE, f"Redis does not answer: {fault}")
-    return EXIT_OK
+    return exit_code_of(_run)
 
 
 def _run(attempt: Attempt, report: Report) -> None:
@@ -92,7 +72,7 @@ def _deliver(attempt: Attempt, report: Report, url: str, body: bytes) -> None:
     try:
         sender = _sender(attempt)
     except (OSError, ValueError) as fault:
-        _say(EXIT_OK, f"the delivery is left to the service: {fault}")
+        say(f"the delivery is left to the service: {fault}")
         return
     began_seconds = time.time()
     result = asyncio.run(
@@ -108,7 +88,7 @@ def _deliver(attempt: Attempt, report: Report, url: str, body: bytes) -> None:
     try:
         report.delivery(status, delay_seconds, Sent("runner", began_seconds, result))
     except redis.RedisError as fault:
-        _say(EXIT_OK, f"the delivery try could not be reported, so it may be made again: {fault}")
+        say(f"the delivery try could not be reported, so it may be made again: {fault}")
 
 
 def _sender(attempt: Attempt) -> Sender:
@@ -121,8 +101,3 @@ def _sender(attempt: Attempt) -> Sender:
     files = TlsFiles(attempt.callback_ca_file, attempt.callback_certificate_file, attempt.callback_key_file)
     policy = Policy.from_json(attempt.callback_policy) if attempt.callback_policy else Policy()
     return Sender(lambda: keys, policy, Tls(files), proxy=attempt.callback_proxy)
-
-
-def _say(exit_code: int, message: str) -> int:
-    sys.stderr.write(f"taskpost runner: {message}\n")
-    return exit_code

@@ -102,13 +102,7 @@ class Report:
             Refused: if it may not.
             Unreachable: if Redis does not answer for a minute.
         """
-        reply = self._persist(
-            lambda: self._call("start", *self._identity, self._attempt.holder),
-            until=time.monotonic() + START_PATIENCE_SECONDS,
-        )
-        if reply[0] != b"started":
-            raise Refused(f"the task is {reply[1].decode()}")
-        _, task_type, task_input, created, started, now, timeout, result_url, checkpoint = reply
+        task_type, task_input, created, started, now, timeout, result_url, checkpoint = self._take_up("start")
         return Started(
             task_type=task_type.decode(),
             task_input=task_input,
@@ -127,13 +121,18 @@ class Report:
             Refused: if another has it.
             Unreachable: if Redis does not answer for a minute.
         """
+        (task_input,) = self._take_up("prepare")
+        return bytes(task_input)
+
+    def _take_up(self, verb: str) -> list[Any]:
+        """Take the attempt up as its holder; return what the verb tells of the task."""
         reply = self._persist(
-            lambda: self._call("prepare", *self._identity, self._attempt.holder),
+            lambda: self._call(verb, *self._identity, self._attempt.holder),
             until=time.monotonic() + START_PATIENCE_SECONDS,
         )
-        if reply[0] != b"prepared":
+        if reply[0] == b"refused":
             raise Refused(f"the task is {reply[1].decode()}")
-        return bytes(reply[1])
+        return list(reply[1:])
 
     def stage(self, staged: Staged, *, until: float) -> None:
         """Hand over what a program has left, again and again until the deadline (of the monotonic clock).

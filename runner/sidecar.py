@@ -9,30 +9,22 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from runner.attempt import EnvironmentInvalid, read_attempt
-from runner.connect import connect
-from runner.contract import (
-    EXIT_OK,
-    EXIT_REFUSED,
-    EXIT_UNREACHABLE,
-    EXIT_USAGE,
-    SIDECAR_PORT,
-    TASK_DIRECTORY,
-    Env,
-)
+from runner.attempt import EnvironmentInvalid
+from runner.contract import SIDECAR_PORT, TASK_DIRECTORY, Env
 from runner.directory import TaskDirectory
+from runner.exits import exit_code_of, say
 from runner.relay import Relay
-from runner.report import Refused, Report, Staged, Unreachable
+from runner.report import Staged
 from runner.result import ResultRefused
 
 if TYPE_CHECKING:
     from runner.attempt import Attempt
+    from runner.report import Report
 
 MOST_OF_IT: Final = 0.95
 """Of its grace: then it gives up, and has time to say so."""
@@ -40,23 +32,15 @@ MOST_OF_IT: Final = 0.95
 
 def main() -> int:
     """Be the runner beside the program of the attempt that the environment names; return the exit code."""
-    try:
-        attempt = read_attempt()
-        _accompany(attempt, Report(connect(attempt.redis_url), attempt))
-    except EnvironmentInvalid as error:
-        return _say(EXIT_USAGE, str(error))
-    except OSError as error:
-        return _say(EXIT_USAGE, f"the directory of the task cannot be used: {error}")
-    except Refused as refusal:
-        return _say(EXIT_REFUSED, f"refused: {refusal}")
-    except Unreachable as fault:
-        return _say(EXIT_UNREACHABLE, f"Redis does not answer: {fault}")
-    return EXIT_OK
+    return exit_code_of(_accompany)
 
 
 def _accompany(attempt: Attempt, report: Report) -> None:
-    directory = TaskDirectory(Path(os.environ.get(Env.DIRECTORY, TASK_DIRECTORY)))
-    directory.write_input(report.prepare())
+    try:
+        directory = TaskDirectory(Path(os.environ.get(Env.DIRECTORY, TASK_DIRECTORY)))
+        directory.write_input(report.prepare())
+    except OSError as error:
+        raise EnvironmentInvalid(f"the directory of the task cannot be used: {error}") from None
     # Before there are threads, so that none of them takes it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     gate = _open_gate()
@@ -79,7 +63,7 @@ def _open_gate() -> socket.socket | None:
             return socket.create_server(("", SIDECAR_PORT), family=socket.AF_INET6, dualstack_ipv6=True)
         return socket.create_server(("", SIDECAR_PORT))
     except OSError as error:
-        _say(EXIT_OK, f"port {SIDECAR_PORT} cannot be had: {error}")
+        say(f"port {SIDECAR_PORT} cannot be had: {error}")
         return None
 
 
@@ -88,8 +72,3 @@ def _staged(directory: TaskDirectory, max_bytes: int) -> Staged:
         return Staged(directory.read_result(max_bytes))
     except ResultRefused as refusal:
         return Staged("", refusal.code, str(refusal))
-
-
-def _say(exit_code: int, message: str) -> int:
-    sys.stderr.write(f"taskpost runner: {message}\n")
-    return exit_code

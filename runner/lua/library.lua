@@ -100,6 +100,12 @@ local function set_progress(task_id, before, tenths, words)
   end
 end
 
+-- Drops what the runner of a program has handed over.
+local function unstage(task_id)
+  redis.call('HDEL', key('task', task_id), 'staged_code', 'staged_message')
+  redis.call('DEL', key('staged', task_id))
+end
+
 local LONGEST_BACKOFF_MILLISECONDS = 3600 * 1000
 
 -- Whether an attempt that failed with a code is to be followed by another: `asked` says that the task asked for one.
@@ -221,8 +227,8 @@ local function conclude(task_id, outcome)
   if outcome.error_code ~= '' then
     redis.call('HSET', record, 'error_code', outcome.error_code, 'error_message', outcome.error_message)
   end
-  redis.call('HDEL', record, 'staged_code', 'staged_message')
-  redis.call('DEL', key('input', task_id), key('checkpoint', task_id), key('staged', task_id))
+  unstage(task_id)
+  redis.call('DEL', key('input', task_id), key('checkpoint', task_id))
   redis.call('SET', key('body', task_id), outcome.body)
   redis.call('HINCRBY', key('totals'), 'body_bytes', #outcome.body)
   redis.call('RPUSH', key('ended'), task_id)

@@ -15,6 +15,5 @@ if state ~= 'starting' and state ~= 'running' or fields[4] and fields[4] ~= hold
 end
 redis.call('HSET', record, 'holder', holder)
 -- One that is started again has not seen the end that it may have been told of.
-redis.call('HDEL', record, 'staged_code', 'staged_message')
-redis.call('DEL', key('staged', task_id))
+unstage(task_id)
 return { 'prepared', redis.call('GET', key('input', task_id)) }

@@ -23,8 +23,8 @@ else
   enqueue(fields[4], task_type, fields[5], task_id, input_bytes)
 end
 redis.call('HDEL', record, 'token', 'holder', 'claimed', 'started', 'percent', 'message', 'stop',
-  'retry_code', 'retry_message', 'retry_delay', 'staged_code', 'staged_message')
-redis.call('DEL', key('staged', task_id))
+  'retry_code', 'retry_message', 'retry_delay')
+unstage(task_id)
 if kind == 'loss' then
   redis.call('HINCRBY', record, 'losses', 1)
 end

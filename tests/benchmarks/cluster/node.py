@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runner.contract import key_prefix
 from tests.benchmarks.cluster.bare import IMPORT_REDIS, bare_job, new_run, run_bare
 from tests.benchmarks.cluster.place import place, resident_bytes
-from tests.benchmarks.cluster.turns import pod_ends, seconds_of_tasks, template_of, unix_time
+from tests.benchmarks.cluster.turns import pod_ends, rate_row, template_of, unix_time
 from tests.benchmarks.measure import Row, mebibytes, percentile, spread
 from tests.e2e.audit import events, when
 from tests.e2e.receiver import Receiver
@@ -29,34 +29,23 @@ STAMP = (
 
 
 def jobs() -> list[Row]:
-    """As many tasks at a time as bare Jobs, in turns; the first of each is for warming up."""
+    """As many tasks at a time as bare Jobs of the same pod, what lies between two, and the calls that they cost."""
     with place(settings={"concurrency": AT_A_TIME}) as here:
         return asyncio.run(_jobs(here))
 
 
 async def _jobs(here: Place) -> list[Row]:
     template = await template_of(here, "sleep", {"seconds": 2})
-    ours, floors = [], []
-    for count in (AT_A_TIME, JOBS, JOBS):
-        run_id = new_run()
-        bare = [bare_job(template, run_id, IMPORT_REDIS, []) for _ in range(count)]
-        cluster = here.cluster()
-        await cluster.open()
-        floors.append(count / await run_bare(cluster, bare, run_id, AT_A_TIME))
-        await cluster.close()
-        ours.append(count / await seconds_of_tasks(here, count, "sleep", {"seconds": 0}))
-    until(lambda: not here.release.jobs(), 60, "all Jobs to be gone")
-    floor, measured = median(floors[1:]), median(ours[1:])
+    row = await rate_row(
+        here,
+        "tasks",
+        (JOBS, AT_A_TIME),
+        lambda run_id: bare_job(template, run_id, IMPORT_REDIS, []),
+        ("sleep", {"seconds": 0}),
+    )
     gaps = _gaps(events(here.release.namespace))
     return [
-        Row(
-            f"{JOBS} tasks, {AT_A_TIME} at a time",
-            f"{floor:.2f}/s",
-            f"{measured:.2f}/s ({measured / floor:.2f}x)",
-            ">= 0.8x",
-            measured / floor >= 0.8,
-            note="floor: bare Jobs of the same pod doing `import redis`, as many at a time; medians of two",
-        ),
+        row,
         Row("pod over -> next Job created", "-", spread(gaps), "p99 < 250 ms", percentile(gaps, 99) < 0.25),
         _calls(here, 1 + AT_A_TIME + 2 * JOBS),
     ]

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tests.benchmarks.cluster.bare import new_run, run_bare
+from tests.benchmarks.measure import Row
 from tests.e2e.audit import events, when
 from tests.e2e.release import until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.benchmarks.cluster.place import Place
+
+Task = tuple[str, dict[str, Any]]
+"""A type and an input."""
 
 
 async def template_of(here: Place, task_type: str, task_input: dict[str, Any]) -> dict[str, Any]:
@@ -32,6 +40,34 @@ async def seconds_of_tasks(here: Place, count: int, task_type: str, task_input: 
     ends = [at for name, at in pod_ends(events(here.release.namespace)) if name.removeprefix("tp-")[:-2] in ids]
     assert len(ends) == count
     return max(ends) - began
+
+
+async def rate_row(
+    here: Place, what: str, counts: tuple[int, int], bare: Callable[[str], dict[str, Any]], task: Task
+) -> Row:
+    """As many tasks at a time as bare Jobs, in turns; the first of each is for warming up.
+
+    `counts` are how many in all and how many at a time, `bare` makes the Job of a run.
+    """
+    tasks, at_a_time = counts
+    ours, floors = [], []
+    for count in (at_a_time, tasks, tasks):
+        run_id = new_run()
+        cluster = here.cluster()
+        await cluster.open()
+        floors.append(count / await run_bare(cluster, [bare(run_id) for _ in range(count)], run_id, at_a_time))
+        await cluster.close()
+        ours.append(count / await seconds_of_tasks(here, count, *task))
+    until(lambda: not here.release.jobs(), 60, "all Jobs to be gone")
+    floor, measured = median(floors[1:]), median(ours[1:])
+    return Row(
+        f"{tasks} {what}, {at_a_time} at a time",
+        f"{floor:.2f}/s",
+        f"{measured:.2f}/s ({measured / floor:.2f}x)",
+        ">= 0.8x",
+        measured / floor >= 0.8,
+        note="floor: bare Jobs of the same pod doing `import redis`, as many at a time; medians of two",
+    )
 
 
 def pod_ends(changes: list[dict[str, Any]]) -> list[tuple[str, float]]:

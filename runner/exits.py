@@ -1,0 +1,39 @@
+"""With which exit code a runner ends, and what it says then."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from runner.attempt import EnvironmentInvalid, read_attempt
+from runner.connect import connect
+from runner.contract import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from runner.report import Refused, Report, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.attempt import Attempt
+
+
+def exit_code_of(run: Callable[[Attempt, Report], None]) -> int:
+    """Run the attempt that the environment names; return the exit code (`runner.contract.EXIT_*`)."""
+    try:
+        attempt = read_attempt()
+        run(attempt, Report(connect(attempt.redis_url), attempt))
+    except EnvironmentInvalid as error:
+        say(str(error))
+        return EXIT_USAGE
+    except Refused as refusal:
+        say(f"refused: {refusal}")
+        return EXIT_REFUSED
+    except Unreachable as fault:
+        say(f"Redis does not answer: {fault}")
+        return EXIT_UNREACHABLE
+    return EXIT_OK
+
+
+def say(message: str) -> None:
+    """Write a line to the log."""
+    sys.stderr.write(f"taskpost runner: {message}\n")
+    sys.stderr.flush()
