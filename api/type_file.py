@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NEVER_RETRIED: Final = frozenset({ErrorCode.CANCELLED, ErrorCode.INPUT_INVALID, ErrorCode.TYPE_REMOVED})
+_NUL: Final = "\0"
+"""What ends a text for the operating system: a process that is given one is never started."""
 _OURS: Final = frozenset(str(name) for name in Env)
 
 
@@ -85,9 +87,22 @@ class TypeEntry(BaseModel):
                 raise ValueError(f"{code!r} is no code of an error that can be tried again")
         return value
 
+    @field_validator("command")
+    @classmethod
+    def _can_be_run(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and not value[0]:
+            raise ValueError("its first word is the program, and empty")
+        if value is not None and any(_NUL in word for word in value):
+            raise ValueError("no word of it may have the character NUL")
+        return value
+
     @field_validator("env")
     @classmethod
-    def _are_not_ours(cls, value: dict[str, str]) -> dict[str, str]:
+    def _can_be_given(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not name or "=" in name or _NUL in name + text:
+                shown = name.encode("unicode_escape").decode()
+                raise ValueError(f"{shown} is no variable that a process can be given: no NUL, no '=' in its name")
         ours = sorted(_OURS & value.keys())
         if ours:
             raise ValueError(f"{', '.join(ours)} are the runner's own")

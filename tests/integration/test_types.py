@@ -240,6 +240,16 @@ def test_what_waits_for_a_type_that_is_removed_fails(client, types_file, tmp_pat
         ("task_types: {x: {command: [y], input_schema: {}}}", "task_types.x.image: with `command` the image must be"),
         ("task_types: {x: {command: [], image: y, input_schema: {}}}", "task_types.x.command: "),
         ("task_types: {x: {command: y, image: y, input_schema: {}}}", "task_types.x.command: "),
+        ("task_types: {x: {command: [''], image: y, input_schema: {}}}", "task_types.x.command: its first word is the"),
+        ('task_types: {x: {command: ["a\\0"], image: y, input_schema: {}}}', "task_types.x.command: no word of it may"),
+        (
+            'task_types: {sleep: {env: {A: "\\0"}}}',
+            "task_types.sleep.env: A is no variable that a process can be given",
+        ),
+        (
+            "task_types: {sleep: {env: {A=B: x}}}",
+            "task_types.sleep.env: A=B is no variable that a process can be given",
+        ),
         ("task_types: {x: {command: [y], image: y}}", "task_types.x.input_schema: the service knows no such type"),
         (
             "task_types: {x: {command: [y], python: 'a:b', image: y, input_schema: {}}}",
