@@ -36,7 +36,6 @@ _LAST_FOUR_BYTES: Final = (
     IPv6Network("::/96"),  # IPv4-compatible, RFC 4291
     IPv6Network("::ffff:0:0:0/96"),  # IPv4-translated, RFC 2765
     IPv6Network("64:ff9b::/96"),  # NAT64, RFC 6052
-    IPv6Network("64:ff9b:1::/48"),  # NAT64 in a network of one's own, RFC 8215
 )
 _SIX_TO_FOUR: Final = IPv6Network("2002::/16")
 _TEREDO: Final = IPv6Network("2001::/32")

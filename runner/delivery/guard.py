@@ -28,13 +28,14 @@ NEVER: Final[tuple[tuple[str, str], ...]] = (
     ("255.255.255.255/32", "broadcast"),
     ("192.0.0.0/24", "addresses reserved by the IETF, metadata of clouds among them"),
     ("fec0::/10", "site-local addresses, which are no longer in use"),
+    ("64:ff9b:1::/48", "local-use NAT64 addresses, which lead to an IPv4 address by rules that are not known here"),
     # What clouds answer on beside 169.254.169.254: AWS, Google, Alibaba, Azure.
     ("fd00:ec2::/32", "metadata addresses"),
     ("fd20:ce::254/128", "metadata addresses"),
     ("100.100.100.200/32", "metadata addresses"),
     ("168.63.129.16/32", "metadata addresses"),
 )
-"""What is refused whatever the settings say."""
+"""What is refused whatever the settings say: networks, and what they are."""
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _PATTERN: Final = re.compile(r"[a-z0-9*._-]+")
 
