@@ -39,7 +39,7 @@ def _run(attempt: Attempt, report: Report) -> None:
         started_ms=started.started_ms,
         finished_ms=finished_ms,
     )
-    until = began + (started.started_ms + started.timeout_ms - started.now_ms) / 1000
+    until = began + started.left_ms / 1000
     if started.result_url is not None:
         _import_delivery()
     recorded = report.finish(outcome, body, finished_ms, until=until)

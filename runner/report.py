@@ -39,14 +39,17 @@ class Unreachable(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What Redis tells a runner that begins. Times are Unix milliseconds by the clock of Redis."""
+    """What Redis tells a runner that begins. Times are Unix milliseconds by the clock of Redis.
+
+    `left_ms` is how long the attempt may still run, by a clock that is not set.
+    """
 
     task_type: str
     task_input: bytes
     created_ms: int
     started_ms: int
     now_ms: int
-    timeout_ms: int
+    left_ms: int
     result_url: str | None
     checkpoint: bytes | None
     """What an attempt before this one saved, as JSON."""
@@ -102,14 +105,14 @@ class Report:
             Refused: if it may not.
             Unreachable: if Redis does not answer for a minute.
         """
-        task_type, task_input, created, started, now, timeout, result_url, checkpoint = self._take_up("start")
+        task_type, task_input, created, started, now, left, result_url, checkpoint = self._take_up("start")
         return Started(
             task_type=task_type.decode(),
             task_input=task_input,
             created_ms=int(created),
             started_ms=int(started),
             now_ms=int(now),
-            timeout_ms=int(timeout),
+            left_ms=int(left),
             result_url=None if result_url is None else result_url.decode(),
             checkpoint=checkpoint,
         )

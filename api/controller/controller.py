@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from api.controller.clock import keep_clock
 from api.controller.deliver import Deliverer
 from api.controller.dispatch import Dispatcher
 from api.controller.lead import Leadership
@@ -83,6 +84,7 @@ class Controller:
             "withdraw": Withdrawer(queue, config.types).withdraw,
         }
         self._duties_of_all: Duties = {
+            "clock": lambda: keep_clock(queue),
             "listen": lambda: listen(announced, wakeups),
             "deliver": lambda: deliverer.deliver(wakeups.deliver),
             "lead": lambda: self._leadership.lead(lambda: _do(self._duties_of_the_leader)),

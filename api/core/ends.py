@@ -29,8 +29,8 @@ MAX_MESSAGE_CHARACTERS: Final = 2000
 
 def deadline_ms(task: Task, now_ms: int, limits: Limits) -> int:
     """Return when the time of a current attempt is over: to begin, or to run."""
-    if task.state is State.RUNNING and task.started_ms is not None:
-        return task.started_ms + task.timeout_ms
+    if task.state is State.RUNNING and task.begun_ms is not None:
+        return task.begun_ms + task.timeout_ms
     return (task.claimed_ms or now_ms) + int(limits.start_deadline_seconds * 1000)
 
 

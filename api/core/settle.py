@@ -23,7 +23,7 @@ QUOTA_PATIENCE_SECONDS: Final = 10.0
 def settle(task: Task | None, observation: Observation, now_ms: int, limits: Limits) -> Decision:
     """Return what is to be done about an attempt that holds a slot.
 
-    `task` is None if its record is gone. `now_ms` is Unix time in milliseconds by the clock of Redis.
+    `task` is None if its record is gone. `now_ms` is the queue's steady clock in milliseconds.
     """
     alive = observation.phase is Phase.ALIVE
     if task is None or not task.has_attempt(observation.attempt_id.attempt):
@@ -69,7 +69,7 @@ def _linger(task: Task | None, observation: Observation, now_ms: int) -> Decisio
         return Stop(StopReason.OBSOLETE)
     if task.state is State.CANCELLED:
         return Stop(StopReason.CANCELLED)
-    until_ms = (task.finished_ms or now_ms) + int(LINGER_SECONDS * 1000)
+    until_ms = (task.over_ms or now_ms) + int(LINGER_SECONDS * 1000)
     return Stop(StopReason.OBSOLETE) if now_ms >= until_ms else Wait(until_ms)
 
 

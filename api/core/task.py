@@ -65,7 +65,9 @@ class Staged:
 class Task:
     """One task.
 
-    Times are Unix milliseconds of Redis TIME, percents are in tenths, `timeout_ms` is the run time of one attempt.
+    `created_ms`, `started_ms` and `finished_ms` are Unix milliseconds of Redis TIME, for people. `claimed_ms`,
+    `begun_ms` (the attempt began to run) and `over_ms` (the outcome was recorded) are of the queue's steady clock, as
+    `Look.now_ms` is. Percents are in tenths, `timeout_ms` is the run time of one attempt.
     `stop_asked` is set when a leader is about to end the current attempt, or has.
     """
 
@@ -93,6 +95,8 @@ class Task:
     held: bool = False
     """Whether a runner has taken the current attempt, be it that the task has not begun."""
     staged: Staged | None = None
+    begun_ms: int | None = None
+    over_ms: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -156,6 +160,8 @@ def task_from_record(
         past=past,
         held="holder" in record,
         staged=_staged(record),
+        begun_ms=_optional_int(record.get("begun", record.get("started"))),
+        over_ms=_optional_int(record.get("over", record.get("finished"))),
     )
 
 

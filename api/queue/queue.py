@@ -79,10 +79,17 @@ class Queue:
         return reply
 
     async def now_ms(self) -> int:
-        """Return Unix time in milliseconds by the clock of Redis, the one that all times of tasks are of."""
+        """Return Unix time in milliseconds by the clock of Redis, as people see it."""
         with translated():
             seconds, microseconds = await self._redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def tick(self, source: str, monotonic_ms: int) -> int:
+        """Move the steady clock on. Deadlines, leases, pauses and ages go by it: setting a clock changes none.
+
+        `monotonic_ms` is the time of the monotonic clock named `source`. Returns the steady clock in milliseconds.
+        """
+        return int(await self._call("tick", source, monotonic_ms))
 
     async def probe(self) -> None:
         """Write something, to see whether Redis takes it."""

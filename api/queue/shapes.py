@@ -76,7 +76,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A task (None: there is none) and Unix time in milliseconds by the clock of Redis, at one instant."""
+    """A task (None: it does not exist) and the queue's steady clock in milliseconds, at one instant."""
 
     task: Task | None
     now_ms: int

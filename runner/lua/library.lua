@@ -18,9 +18,24 @@ local MOVES = {
   cancelled = {},
 }
 
-local function now_milliseconds()
+-- Time for people and for ids. Somebody may set it to anything at any moment.
+local function wall_milliseconds()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- How far the steady clock follows the wall clock between two ticks. Every service ticks once a second (tick.lua).
+local LONGEST_UNTICKED_MILLISECONDS = 3000
+
+-- Time for deadlines, leases, pauses and ages, in milliseconds. A step of the wall clock does not move it.
+-- Before the first tick it is the wall clock.
+local function now_milliseconds()
+  local wall = wall_milliseconds()
+  local ticked = redis.call('HMGET', key('steady'), 'now', 'wall')
+  if not ticked[1] then
+    return wall
+  end
+  return tonumber(ticked[1]) + math.max(0, math.min(wall - tonumber(ticked[2]), LONGEST_UNTICKED_MILLISECONDS))
 end
 
 local function integer(number)
@@ -128,12 +143,21 @@ local function backoff(task_id)
   return math.floor(pause * (0.9 + 0.2 * chance))
 end
 
+-- Returns who has the lease of the leader, or false if it is free.
+local function leader()
+  local until_milliseconds = redis.call('HGET', key('steady'), 'leader_until')
+  if until_milliseconds and tonumber(until_milliseconds) <= now_milliseconds() then
+    return false
+  end
+  return redis.call('GET', key('leader'))
+end
+
 -- What the leader's verbs answer to everybody else.
 local NOT_LEADING = 'NOTLEADING another service has the lease of the leader'
 
 -- Whether a service may dispatch and settle: the lease is its own. '' asks for no lease.
 local function leads(owner)
-  return owner == '' or redis.call('GET', key('leader')) == owner
+  return owner == '' or leader() == owner
 end
 
 local function free_slot(task_id, task_type, attempt)
@@ -207,6 +231,11 @@ local function redeliver(task_id)
   return status
 end
 
+-- An entry of the line of ended tasks: the id, and when it ended by the steady clock.
+local function ended_entry(task_id, milliseconds)
+  return task_id .. ' ' .. integer(milliseconds)
+end
+
 -- Ends a task. What is recorded of its outcome, its body and its due delivery is recorded in this one step.
 -- outcome: { state, error_code, error_message, body, finished, delivery_due, delivery_token }
 local function conclude(task_id, outcome)
@@ -221,6 +250,9 @@ local function conclude(task_id, outcome)
   end
   redis.call('HSET', record, 'finished', outcome.finished)
   redis.call('HDEL', record, 'waiting_code', 'waiting_message')
+  if from ~= 'queued' then
+    redis.call('HSET', record, 'over', integer(now_milliseconds()))
+  end
   if outcome.state == 'done' then
     redis.call('HSET', record, 'percent', 1000)
   end
@@ -231,7 +263,7 @@ local function conclude(task_id, outcome)
   redis.call('DEL', key('input', task_id), key('checkpoint', task_id))
   redis.call('SET', key('body', task_id), outcome.body)
   redis.call('HINCRBY', key('totals'), 'body_bytes', #outcome.body)
-  redis.call('RPUSH', key('ended'), task_id)
+  redis.call('RPUSH', key('ended'), ended_entry(task_id, now_milliseconds()))
   if result_url then
     schedule_delivery('first', host_of(result_url), task_id, outcome.delivery_due)
     set_delivery(task_id, outcome.delivery_token == '' and 'pending' or 'sending')
@@ -259,6 +291,7 @@ local function view(task_id)
   if named.delivery == 'pending' then
     local host = host_of(named.result_url)
     due = redis.call('ZSCORE', key('due', 'first', host), task_id) or redis.call('ZSCORE', key('due', 'again', host), task_id)
+    due = due and integer(due - now_milliseconds() + wall_milliseconds())
   end
   local past = {}
   if named.losses or named.retried then

@@ -2,24 +2,25 @@
 -- The runner of an attempt says that it begins. Asked again by the same holder it answers the same.
 -- ARGV: task_id, attempt, token, holder
 -- -> { 'refused', state } or
---    { 'started', type, input, created, started, now, timeout_milliseconds, result_url or false, checkpoint or false }
+--    { 'started', type, input, created, started, now, milliseconds left to run, result_url or false, checkpoint or false }
 local task_id, attempt, token, holder = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record = key('task', task_id)
-local fields = redis.call('HMGET', record, 'state', 'attempt', 'token', 'holder', 'type', 'created', 'started', 'timeout', 'result_url')
+local fields = redis.call('HMGET', record, 'state', 'attempt', 'token', 'holder', 'type', 'created', 'started', 'timeout', 'result_url', 'begun')
 local state = fields[1]
 if fields[2] ~= attempt or fields[3] ~= token then
   return { 'refused', state or 'unknown' }
 end
-local now = now_milliseconds()
-local started = fields[7]
+local wall, now = wall_milliseconds(), now_milliseconds()
+local started, begun = fields[7], fields[10] or now
 if state == 'starting' then
-  started = integer(math.max(now, tonumber(fields[6])))
+  started = integer(math.max(wall, tonumber(fields[6])))
   move(task_id, fields[5], state, 'running')
   wake('settle') -- from now on its run deadline counts
-  redis.call('HSET', record, 'holder', holder, 'started', started, 'percent', 0)
+  redis.call('HSET', record, 'holder', holder, 'started', started, 'begun', integer(now), 'percent', 0)
   redis.call('HDEL', record, 'waiting_code', 'waiting_message')
 elseif state ~= 'running' or fields[4] ~= holder then
   return { 'refused', state }
 end
-return { 'started', fields[5], redis.call('GET', key('input', task_id)), fields[6], started, integer(now), fields[8], fields[9],
+return { 'started', fields[5], redis.call('GET', key('input', task_id)), fields[6], started, integer(wall),
+  integer(begun + tonumber(fields[8]) - now), fields[9],
   redis.call('GET', key('checkpoint', task_id)) }

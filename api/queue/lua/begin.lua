@@ -12,6 +12,7 @@ if fields[1] ~= 'starting' or fields[2] ~= attempt then
   return 0
 end
 move(task_id, fields[3], 'starting', 'running')
-redis.call('HSET', record, 'started', integer(math.max(now_milliseconds(), tonumber(fields[4]))))
+redis.call('HSET', record, 'started', integer(math.max(wall_milliseconds(), tonumber(fields[4]))),
+  'begun', integer(now_milliseconds()))
 redis.call('HDEL', record, 'waiting_code', 'waiting_message')
 return 1

@@ -22,14 +22,14 @@ if kind == 'retry' then
 else
   enqueue(fields[4], task_type, fields[5], task_id, input_bytes)
 end
-redis.call('HDEL', record, 'token', 'holder', 'claimed', 'started', 'percent', 'message', 'stop',
+redis.call('HDEL', record, 'token', 'holder', 'claimed', 'started', 'begun', 'percent', 'message', 'stop',
   'retry_code', 'retry_message', 'retry_delay')
 unstage(task_id)
 if kind == 'loss' then
   redis.call('HINCRBY', record, 'losses', 1)
 end
 if kind ~= '' then
-  local past = cjson.encode({ tonumber(attempt), now_milliseconds(), code, message })
+  local past = cjson.encode({ tonumber(attempt), wall_milliseconds(), code, message })
   redis.call('RPUSH', key('attempts', task_id), past)
   redis.call('LTRIM', key('attempts', task_id), -MAX_ATTEMPTS_TOLD, -1)
 end

@@ -36,7 +36,7 @@ if bytes + #input > max_bytes then
   return { 'full_bytes', bytes }
 end
 
-local created = now_milliseconds()
+local created = wall_milliseconds()
 local clock = redis.call('HMGET', totals, 'clock', 'counter')
 local last, counter = tonumber(clock[1] or 0), 0
 if created <= last then

@@ -13,7 +13,7 @@ if fields[2] ~= attempt or fields[1] ~= 'running' and not (fields[1] == 'startin
   return 0
 end
 move(task_id, fields[3], fields[1], 'starting')
-redis.call('HDEL', record, 'holder', 'started', 'percent')
+redis.call('HDEL', record, 'holder', 'started', 'begun', 'percent')
 unstage(task_id)
 redis.call('HSET', record, 'claimed', integer(now_milliseconds()))
 return 1

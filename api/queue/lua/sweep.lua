@@ -24,16 +24,17 @@ end
 
 redis.call('ZREMRANGEBYSCORE', swept, '-inf', integer(now - max_age))
 local count, taken = redis.call('LLEN', ended), 0
-for _, task_id in ipairs(redis.call('LRANGE', ended, 0, step - 1)) do
+for _, entry in ipairs(redis.call('LRANGE', ended, 0, step - 1)) do
+  local task_id, ended_at = string.match(entry, '^(%S+) ?(%d*)$')
   local fields = redis.call('HMGET', key('task', task_id), 'type', 'state', 'attempt', 'finished', 'delivery')
   local task_type = fields[1]
   local bytes = tonumber(redis.call('HGET', totals, 'body_bytes') or 0)
-  if not task_type or count > max_count or bytes > max_bytes or now - tonumber(fields[4]) >= max_age then
-    redis.call('LREM', ended, 1, task_id)
+  if not task_type or count > max_count or bytes > max_bytes or now - tonumber(ended_at ~= '' and ended_at or fields[4]) >= max_age then
+    redis.call('LREM', ended, 1, entry)
     local held = task_type and (fields[5] == 'pending' or fields[5] == 'sending'
       or redis.call('ZSCORE', key('slots', task_type), task_id .. ':' .. (fields[3] or '0')))
     if held then
-      redis.call('RPUSH', ended, task_id)
+      redis.call('RPUSH', ended, entry)
     else
       take(task_id, task_type, fields[2])
       count = count - 1

@@ -30,9 +30,9 @@ RECORD = {
     "timeout": "60000",
 }
 RUNNING = task_from_record("task", RECORD, None, None)
-STARTING = replace(RUNNING, state=State.STARTING, started_ms=None)
-DONE = replace(RUNNING, state=State.DONE, finished_ms=NOW - 1000)
-CANCELLED = replace(RUNNING, state=State.CANCELLED, finished_ms=NOW - 1000)
+STARTING = replace(RUNNING, state=State.STARTING, begun_ms=None)
+DONE = replace(RUNNING, state=State.DONE, over_ms=NOW - 1000)
+CANCELLED = replace(RUNNING, state=State.CANCELLED, over_ms=NOW - 1000)
 
 
 def decide(task, observation, now_ms=NOW):
@@ -49,7 +49,7 @@ def decide(task, observation, now_ms=NOW):
         (STARTING, ALIVE, NOW, Wait(990_000 + 600_000)),
         (STARTING, ALIVE, 990_000 + 600_000, Stop(StopReason.DEADLINE)),
         (replace(STARTING, claimed_ms=None), ALIVE, NOW, Wait(NOW + 600_000)),
-        (replace(RUNNING, started_ms=None), ALIVE, NOW, Wait(990_000 + 600_000)),
+        (replace(RUNNING, begun_ms=None), ALIVE, NOW, Wait(990_000 + 600_000)),
     ],
 )
 def test_a_current_attempt_has_until_its_deadline(task, observation, now_ms, decision):
@@ -61,7 +61,7 @@ def test_a_current_attempt_has_until_its_deadline(task, observation, now_ms, dec
     [
         (DONE, ALIVE, NOW, Wait(NOW - 1000 + 30_000)),
         (DONE, ALIVE, NOW - 1000 + 30_000, Stop(StopReason.OBSOLETE)),
-        (replace(DONE, finished_ms=None), ALIVE, NOW, Wait(NOW + 30_000)),
+        (replace(DONE, over_ms=None), ALIVE, NOW, Wait(NOW + 30_000)),
         (CANCELLED, ALIVE, NOW, Stop(StopReason.CANCELLED)),
         (CANCELLED, replace(ALIVE, stop_asked=StopReason.CANCELLED), NOW, Wait(None)),
         (None, ALIVE, NOW, Stop(StopReason.OBSOLETE)),

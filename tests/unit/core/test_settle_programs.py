@@ -31,7 +31,7 @@ RECORD = {
     "holder": "pod",
 }
 RUNNING = task_from_record("task", RECORD, None, None)
-STARTING = replace(RUNNING, state=State.STARTING, started_ms=None)
+STARTING = replace(RUNNING, state=State.STARTING, begun_ms=None)
 STAGED = task_from_record("task", RECORD | {"staged_code": "", "staged_message": ""}, None, None)
 INVALID = task_from_record("task", RECORD | {"staged_code": "result_invalid", "staged_message": "no JSON"}, None, None)
 
