@@ -11,7 +11,7 @@ if __name__ == "__main__":
 
         sys.exit(describe(sys.argv[2:]))
 
-    from runner.signals import end_at_once_on_sigterm
+    from runner.signals import end_at_once_on_sigterm, end_soon
 
     end_at_once_on_sigterm()
 
@@ -20,4 +20,6 @@ if __name__ == "__main__":
     else:
         from runner.execute import main
 
-    sys.exit(main())
+    exit_code = main()
+    end_soon(exit_code)
+    sys.exit(exit_code)

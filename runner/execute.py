@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from runner.contract import RUNNER_DELIVERY_TIMEOUT_SECONDS, delivery_id, outcome_body
-from runner.exits import exit_code_of, say
+from runner.exits import exit_code_of
+from runner.texts import say
 
 if TYPE_CHECKING:
     from runner.attempt import Attempt

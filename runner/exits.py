@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from runner.attempt import EnvironmentInvalid, read_attempt
 from runner.connect import connect
 from runner.contract import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from runner.report import Refused, Report, Unreachable
+from runner.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +31,3 @@ def exit_code_of(run: Callable[[Attempt, Report], None]) -> int:
         say(f"Redis does not answer: {fault}")
         return EXIT_UNREACHABLE
     return EXIT_OK
-
-
-def say(message: str) -> None:
-    """Write a line to the log."""
-    sys.stderr.write(f"taskpost runner: {message}\n")
-    sys.stderr.flush()

@@ -1,54 +1,66 @@
-"""A task type's function is found and given its input, and what comes of it is judged."""
+"""Finds a task type's function, gives it its input, and makes an outcome of what it returns or raises."""
 
 from __future__ import annotations
 
 import json
+import sys
 import traceback
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from runner.calm import calm_interpreter
 from runner.contract import ErrorCode, State
-from runner.outcome import Outcome, failed
+from runner.forks import OwnProcess
+from runner.outcome import MAX_MESSAGE_CHARACTERS, Outcome, failed
 from runner.progress import ProgressThread
 from runner.result import ResultRefused, encode_result
 from runner.tasks.progress import Progress
 from runner.tasks.registry import TaskModuleError, add_path, find, refer
 from runner.tasks.verdicts import Fail, Retry
+from runner.texts import bounded, error_text, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
     from runner.attempt import Attempt
     from runner.report import Report, Started
+
+MOST_INPUT_FAULTS: Final = 20
 
 
 def compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
     """Run the function of an attempt's task type, with a thread beside it that sends its progress."""
-    thread = ProgressThread(report)
-    thread.start()
+    own, thread = OwnProcess(), ProgressThread(report)
     try:
-        outcome = _judged(attempt, report, started, thread)
-    finally:
-        thread.end()
+        thread.start()
+        progress = Progress(thread.set, say=thread.say, keep=_kept_by(own, report), saved=_saved(started))
+        outcome = Outcome(State.DONE, _result(attempt, started, progress, own), None)
+    except BaseException as error:  # noqa: BLE001 - whatever a task raises, SystemExit too, is its failure and not ours
+        own.end_others(error)
+        calm_interpreter()
+        outcome = _failure(error)
+    thread.end()
     return replace(outcome, percent=thread.latest, message=thread.message)
 
 
-def _judged(attempt: Attempt, report: Report, started: Started, thread: ProgressThread) -> Outcome:
+def _result(attempt: Attempt, started: Started, progress: Progress, own: OwnProcess) -> str:
+    task_type = _find(attempt, started)
     try:
-        return Outcome(State.DONE, _result(attempt, report, started, thread), None)
-    except ResultRefused as refusal:
-        return failed(refusal.code, str(refusal))
-    except Fail as verdict:
-        return failed(verdict.code, str(verdict))
-    except Retry as verdict:
-        after = verdict.after_seconds
-        return failed(ErrorCode.TASK_ERROR, str(verdict), "own" if after is None else str(int(after * 1000)))
-    except BaseException as fault:  # noqa: BLE001 - whatever a task raises, SystemExit too, is its failure and not ours
-        traceback.print_exc()
-        return failed(ErrorCode.TASK_ERROR, f"{type(fault).__name__}: {fault}")
+        task_input = task_type.parse(json.loads(started.task_input))
+    except ValidationError as error:
+        raise ResultRefused(ErrorCode.INPUT_INVALID, _input_faults(error)) from error
+    progress(0)
+    value = task_type.function(task_input, progress)
+    own.end_others()
+    calm_interpreter()
+    return encode_result(value, attempt.result_max_bytes)
 
 
-def _result(attempt: Attempt, report: Report, started: Started, thread: ProgressThread) -> str:
+def _find(attempt: Attempt, started: Started) -> Any:  # noqa: ANN401 - a TaskType
     try:
         add_path(attempt.task_path)
         named = attempt.task_python
@@ -57,12 +69,56 @@ def _result(attempt: Attempt, report: Report, started: Started, thread: Progress
         raise ResultRefused(ErrorCode.TASK_ERROR, str(error)) from error
     if task_type is None:
         raise ResultRefused(ErrorCode.TASK_ERROR, f"This runner knows no task type {started.task_type!r}")
-    try:
-        task_input = task_type.parse(json.loads(started.task_input))
-    except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc'])) or 'input'}: {fault['msg']}" for fault in error.errors())
-        raise ResultRefused(ErrorCode.INPUT_INVALID, "; ".join(faults)) from error
-    saved = None if started.checkpoint is None else json.loads(started.checkpoint)
-    progress = Progress(thread.set, say=thread.say, keep=report.save, saved=saved)
-    progress(0)
-    return encode_result(task_type.function(task_input, progress), attempt.result_max_bytes)
+    return task_type
+
+
+def _input_faults(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    texts = [
+        f"{'.'.join(text_of(part, 100) for part in fault['loc']) or 'input'}: {bounded(fault['msg'], 500)}"
+        for fault in faults[:MOST_INPUT_FAULTS]
+    ]
+    more = len(faults) - len(texts)
+    return "; ".join([*texts, f"and {more} more"] if more > 0 else texts)
+
+
+def _saved(started: Started) -> Any:  # noqa: ANN401 - any JSON value
+    return None if started.checkpoint is None else json.loads(started.checkpoint)
+
+
+def _kept_by(own: OwnProcess, report: Report) -> Callable[[str], None]:
+    def keep(text: str) -> None:
+        if not own.is_current():
+            raise RuntimeError("progress.save was called in a child process; only the task's own process can save")
+        report.save(text)
+
+    return keep
+
+
+def _failure(error: BaseException) -> Outcome:
+    kind = type(error)  # not `isinstance`, which asks the object for its class
+    with suppress(BaseException):  # a subclass of the task's own may hold anything
+        if issubclass(kind, ResultRefused | Fail | Retry):
+            return _verdict(error, text_of(error, MAX_MESSAGE_CHARACTERS))
+    _print_traceback(error, sys.exc_info()[2])
+    return failed(ErrorCode.TASK_ERROR, error_text(error, MAX_MESSAGE_CHARACTERS))
+
+
+def _verdict(error: Any, message: str) -> Outcome:  # noqa: ANN401
+    """Return the failure that an exception of ours asks for; raises if what it holds is not valid any more."""
+    kind = type(error)
+    if issubclass(kind, ResultRefused):
+        return failed(ErrorCode(error.code), message)
+    if issubclass(kind, Fail):
+        return failed(Fail(str.__str__(error.code), message).code, message)
+    after = error.after_seconds
+    valid = Retry(None if after is None else float(after)).after_seconds
+    return failed(ErrorCode.TASK_ERROR, message, "own" if valid is None else str(int(valid * 1000)))
+
+
+def _print_traceback(error: BaseException, trace: TracebackType | None) -> None:
+    """Write a traceback to the log, from the task's own frames on, if it can be made and there is a log."""
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    with suppress(BaseException):
+        traceback.print_exception(type(error), error, trace)

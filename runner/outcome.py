@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from runner.contract import Error, State
+from runner.texts import bounded
 
 MAX_MESSAGE_CHARACTERS: Final = 2000
 
@@ -24,6 +25,7 @@ class Outcome:
 
 
 def failed(code: str, message: str, retry: str = "") -> Outcome:
-    """Return a failure. A message that a task has made may hold what is no Unicode text; it is told all the same."""
-    told = message.encode("utf-8", "backslashreplace").decode()[:MAX_MESSAGE_CHARACTERS]
-    return Outcome(State.FAILED, "null", Error(code=str(code), message=told), retry=retry)
+    """Return a failure. A message of a task may hold what is not Unicode text: that is escaped."""
+    return Outcome(
+        State.FAILED, "null", Error(code=str(code), message=bounded(message, MAX_MESSAGE_CHARACTERS)), retry=retry
+    )

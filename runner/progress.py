@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
 import redis
 
 from runner.contract import EXIT_REFUSED
+from runner.texts import bounded, say
 
 if TYPE_CHECKING:
     from runner.report import Report
@@ -39,14 +39,15 @@ class ProgressThread(threading.Thread):
 
     def say(self, message: str) -> None:
         """Take note of a few words to be shown; returns at once."""
-        self.message = message[:MAX_MESSAGE_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+        self.message = bounded(message, MAX_MESSAGE_CHARACTERS)
         self._changed.set()
 
     def end(self) -> None:
         """Send no more, and wait until none is on its way."""
         self._over.set()
         self._changed.set()
-        self.join()
+        if self.ident is not None:  # no thread could be started
+            self.join()
 
     def run(self) -> None:
         """Send until the end."""
@@ -66,6 +67,5 @@ class ProgressThread(threading.Thread):
             self._changed.set()
             return
         if not current:
-            sys.stderr.write("taskpost runner: this attempt is no longer the current one; it ends\n")
-            sys.stderr.flush()
+            say("this attempt is no longer the current one; it ends")
             os._exit(EXIT_REFUSED)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runner.contract import ErrorCode
+from runner.texts import bounded, error_text, repr_of, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_SAFE_INTEGER: Final = 2**53
 """Up to it every JSON reader agrees on integers (RFC 8259, 6); beyond it they travel as decimal strings."""
+MAX_DEPTH: Final = 400
+MAX_PLACE_CHARACTERS: Final = 500
+MAX_KEY_CHARACTERS: Final = 60
+MAX_FAULT_CHARACTERS: Final = 500
+
+Place = tuple["Place", object] | None
+"""Where a value is in the result: the place of its container and its key there; None is the result itself."""
 
 
 class ResultRefused(Exception):  # noqa: N818 - a verdict, not a mistake
@@ -27,12 +38,17 @@ def encode_result(result: object, max_bytes: int) -> str:
         ResultRefused: if it is not JSON (NaN, a set, a cycle, ...), or longer than `max_bytes` in UTF-8.
     """
     try:
-        text = json.dumps(_portable(result, "result"), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        plain = _Plain(max_bytes).value(result, None, 0)
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(text.encode())
+    except ResultRefused:
+        raise
     except RecursionError:
-        raise ResultRefused(ErrorCode.RESULT_INVALID, "The result is nested too deeply, or holds itself") from None
+        raise _too_deep() from None
     except UnicodeEncodeError:
-        raise ResultRefused(ErrorCode.RESULT_INVALID, "A string in the result is not Unicode text") from None
+        raise _invalid("A string in the result is not Unicode text") from None
+    except BaseException as error:  # noqa: BLE001 - the methods of a task's own classes may raise anything
+        raise _invalid(f"The result cannot be read: {error_text(error, MAX_FAULT_CHARACTERS)}") from None
     if size > max_bytes:
         raise ResultRefused(
             ErrorCode.RESULT_TOO_LARGE, f"The result has {size} bytes; at most {max_bytes} are delivered"
@@ -40,23 +56,66 @@ def encode_result(result: object, max_bytes: int) -> str:
     return text
 
 
-def _portable(value: Any, place: str) -> Any:  # noqa: ANN401 - any value a task may return
-    if value is None or isinstance(value, str | bool):
-        return value
-    if isinstance(value, int):
-        return int(value) if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else str(int(value))
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ResultRefused(ErrorCode.RESULT_INVALID, f"{place} is {value}, which JSON cannot say")
-        return value
-    if isinstance(value, list | tuple):
-        return [_portable(item, f"{place}[{index}]") for index, item in enumerate(value)]
-    if isinstance(value, dict):
-        return {_key(key, place): _portable(item, f"{place}[{key!r}]") for key, item in value.items()}
-    raise ResultRefused(ErrorCode.RESULT_INVALID, f"{place} is a {type(value).__name__}, which JSON cannot say")
+class _Plain:
+    """Copies a result into plain JSON values. Of subclasses the value counts, not what their methods say of it.
+
+    Each value needs a byte at least, so that `max_bytes` bounds their number: also of a mapping without an end.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_values = max_bytes + MAX_DEPTH  # a small result that holds itself is refused as that
+        self._values = 0
+
+    def value(self, value: Any, place: Place, depth: int) -> Any:  # noqa: ANN401 - any value a task may return
+        self._values += 1
+        if self._values > self._max_values:
+            raise ResultRefused(ErrorCode.RESULT_TOO_LARGE, f"The result has more than {self._max_values} values")
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        kind = type(value)
+        if value is None or kind is bool:
+            return value
+        if issubclass(kind, str):
+            return str.__str__(value)
+        if issubclass(kind, int):
+            number = int.__int__(value)
+            return number if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER else str(number)
+        if issubclass(kind, float):
+            return _finite(float.__float__(value), place)
+        if issubclass(kind, list | tuple):
+            items = list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)
+            return [self.value(item, (place, index), depth + 1) for index, item in enumerate(items)]
+        if issubclass(kind, dict):
+            return dict(self._members(value, place, depth))
+        raise _invalid(f"{_named(place)} is a {type_name(value)}, which JSON cannot say")
+
+    def _members(self, mapping: Any, place: Place, depth: int) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+        for key, item in mapping.items():
+            if not issubclass(type(key), str):
+                shown = repr_of(key, MAX_KEY_CHARACTERS)
+                raise _invalid(f"{_named(place)} has the key {shown}; keys are strings in JSON")
+            name = str.__str__(key)
+            yield name, self.value(item, (place, name), depth + 1)
 
 
-def _key(key: object, place: str) -> str:
-    if not isinstance(key, str):
-        raise ResultRefused(ErrorCode.RESULT_INVALID, f"{place} has the key {key!r}; keys are strings in JSON")
-    return key
+def _finite(number: float, place: Place) -> float:
+    if not math.isfinite(number):
+        raise _invalid(f"{_named(place)} is {number}, which JSON cannot say")
+    return number
+
+
+def _named(place: Place) -> str:
+    """Return a place as Python would write it, e.g. `result[1]['a']`; a deep one without its beginning."""
+    keys: list[str] = []
+    while place is not None and sum(map(len, keys)) < MAX_PLACE_CHARACTERS:
+        place, key = place
+        keys.append(f"[{repr_of(key, MAX_KEY_CHARACTERS)}]")
+    return bounded("result" + ("..." if place else "") + "".join(reversed(keys)), 2 * MAX_PLACE_CHARACTERS)
+
+
+def _invalid(message: str) -> ResultRefused:
+    return ResultRefused(ErrorCode.RESULT_INVALID, message)
+
+
+def _too_deep() -> ResultRefused:
+    return _invalid("The result is nested too deeply, or holds itself")

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 from runner.attempt import EnvironmentInvalid
 from runner.contract import SIDECAR_PORT, TASK_DIRECTORY, Env
 from runner.directory import TaskDirectory
-from runner.exits import exit_code_of, say
+from runner.exits import exit_code_of
 from runner.relay import Relay
 from runner.report import Staged
 from runner.result import ResultRefused
+from runner.texts import say
 
 if TYPE_CHECKING:
     from runner.attempt import Attempt

@@ -1,9 +1,14 @@
-"""How a runner takes its SIGTERM."""
+"""How a runner ends: at once on SIGTERM, and soon after its work is done."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
+from typing import Final
+
+EXIT_SECONDS: Final = 1.0
+"""How long Python may take to exit: it waits for threads that a task has left, and runs its `atexit` functions."""
 
 
 def end_at_once_on_sigterm() -> None:
@@ -17,3 +22,12 @@ def end_at_once_on_sigterm() -> None:
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
     libc.signal.restype = ctypes.c_void_p
     libc.signal(int(signal.SIGTERM), ctypes.cast(libc._exit, ctypes.c_void_p))  # noqa: SLF001 - its name in POSIX
+
+
+def end_soon(exit_code: int) -> None:
+    """Let this process end within `EXIT_SECONDS`, however long Python would wait: its slot is somebody else's."""
+    import threading  # noqa: PLC0415 - the runner has imported it by now
+
+    timer = threading.Timer(EXIT_SECONDS, os._exit, (exit_code,))
+    timer.daemon = True
+    timer.start()

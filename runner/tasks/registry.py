@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from runner.texts import error_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,6 +25,7 @@ BUILT_IN: Final[tuple[str, ...]] = ("fibonacci", "prime_numbers", "sleep")
 DEFAULT_TIMEOUT_SECONDS: Final = 3_600.0
 MAX_TIMEOUT_SECONDS: Final = 86_400.0
 MIN_TIMEOUT_SECONDS: Final = 1.0
+MAX_REASON_CHARACTERS: Final = 1000
 
 TimeoutRule = Callable[[dict[str, Any]], float]
 """Gives the run time in seconds that fits a valid task input."""
@@ -154,7 +157,8 @@ def _import(module: str) -> None:
     try:
         importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        raise TaskModuleError(f"task module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
+        reason = error_text(error, MAX_REASON_CHARACTERS)
+        raise TaskModuleError(f"task module {module!r} cannot be imported: {reason}") from error
 
 
 def _input_model(function: Callable[..., Any]) -> type[BaseModel]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.result import MAX_SAFE_INTEGER, ResultRefused, encode_result
+from tests.support.hostile import READABLE, VALUES
 
 JSON = st.recursive(
     st.none()
@@ -61,3 +63,34 @@ def test_a_result_that_holds_itself_is_refused():
     value.append(value)
     with pytest.raises(ResultRefused, match="nested too deeply, or holds itself"):
         encode_result(value, 100)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_hostile_result_is_refused_with_a_bounded_message(name):
+    value, code, message = VALUES[name]
+    with pytest.raises(ResultRefused) as refusal:
+        encode_result(value, 10_000)
+    assert refusal.value.code == code
+    assert str(refusal.value).startswith(message) or message in str(refusal.value)
+    assert len(str(refusal.value)) <= 2000
+    str(refusal.value).encode()
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_of_subclasses_the_value_counts(name):
+    value, plain = READABLE[name]
+    assert json.loads(encode_result(value, 1000)) == plain
+
+
+def test_depth_is_bounded_by_us_and_not_by_the_interpreter():
+    value = 1
+    for _ in range(400):
+        value = [value]
+    assert encode_result(value, 10_000) == "[" * 400 + "1" + "]" * 400
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        with pytest.raises(ResultRefused, match="nested too deeply"):
+            encode_result([value], 10_000)
+    finally:
+        sys.setrecursionlimit(limit)
