@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from api import callbacks
 from api.catalog import Catalog
 from api.controller.controller import Controller, ControllerConfig
+from api.controller.supervise import cancel
 from api.core.decisions import Limits
 from api.embedded.directory import DataDirectory
 from api.embedded.valkey import embedded_valkey
@@ -21,6 +22,7 @@ from api.executors.kubernetes.pods import PodFileInvalid, read_pod_file
 from api.executors.kubernetes.template import JobSettings
 from api.executors.local import LocalExecutor
 from api.queue.errors import QueueUnavailable
+from api.queue.guard import guard
 from api.queue.queue import Queue
 from api.queue.server import check_server
 from api.queue.shapes import QueueLimits, Retention
@@ -91,6 +93,8 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
                 owner=owner,
             ),
         )
+        guarding = asyncio.create_task(guard(client, exclusive=settings.embedded or settings.redis_exclusive))
+        stack.push_async_callback(cancel, guarding)
         checked, stop = asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(_run(controller, client, checked, stop))
         stack.push_async_callback(_finish, running, stop)

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     redis_min_replicas: int = Field(
         0, ge=0, le=10, description="Replicas that must have a task or an outcome too before it counts as kept."
     )
+    redis_exclusive: bool = Field(
+        default=False, description="Whether Taskpost alone uses this Redis, and may close connections and shut it down."
+    )
     instance: str = Field(
         DEFAULT_INSTANCE, description="Name that keeps the keys of several Taskposts in one Redis apart."
     )

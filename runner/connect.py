@@ -7,11 +7,14 @@ Addresses: `redis://[user:password@]host:port/db`, `rediss://` for TLS (`?ssl_ca
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis
     import redis.asyncio
 
@@ -20,6 +23,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 0.8
 COMMAND_TIMEOUT_SECONDS: Final = 1.0
 """Both together stay under the two seconds in which the service answers 503."""
 HEALTH_CHECK_INTERVAL_SECONDS: Final = 15
+KEEP: Final = ("CLIENT", "NO-EVICT", "ON")
 SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel")
 
 
@@ -48,13 +52,14 @@ def connect(url: str, **options: Any) -> redis.Redis:  # noqa: ANN401 - passed o
     from redis.backoff import NoBackoff  # noqa: PLC0415
     from redis.retry import Retry  # noqa: PLC0415
 
+    kept = _connect_options(url, _keep)
     if _scheme(url) != "redis+sentinel":
-        return redis.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **options)
+        return redis.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **kept, **options)
     from redis.sentinel import Sentinel  # noqa: PLC0415
 
     address, shared = parse_sentinel(url), _options(url, Retry(NoBackoff(), 0))
     sentinel: Any = Sentinel(list(address.sentinels), sentinel_kwargs=shared)  # type: ignore[no-untyped-call]
-    client: redis.Redis = sentinel.master_for(address.service_name, **_login(address), **shared, **options)
+    client: redis.Redis = sentinel.master_for(address.service_name, **_login(address), **shared, **kept, **options)
     return client
 
 
@@ -68,13 +73,15 @@ def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:  # noqa: ANN
     from redis.asyncio.retry import Retry  # noqa: PLC0415
     from redis.backoff import NoBackoff  # noqa: PLC0415
 
+    kept = _connect_options(url, _keep_async)
     if _scheme(url) != "redis+sentinel":
-        return redis.asyncio.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **options)
+        return redis.asyncio.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **kept, **options)
     from redis.asyncio.sentinel import Sentinel  # noqa: PLC0415
 
     address, shared = parse_sentinel(url), _options(url, Retry(NoBackoff(), 0))
     sentinel: Any = Sentinel(list(address.sentinels), sentinel_kwargs=shared)  # type: ignore[no-untyped-call]
-    client: redis.asyncio.Redis = sentinel.master_for(address.service_name, **_login(address), **shared, **options)
+    login = _login(address)
+    client: redis.asyncio.Redis = sentinel.master_for(address.service_name, **login, **shared, **kept, **options)
     return client
 
 
@@ -122,9 +129,42 @@ def _login(address: SentinelAddress) -> dict[str, Any]:
 
 def _options(url: str, retry: object) -> dict[str, Any]:
     """A dead connection is noticed, and nothing is tried twice behind the caller's back: a submit is not idempotent."""
-    return {
+    options = {
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "socket_timeout": COMMAND_TIMEOUT_SECONDS,
         "health_check_interval": HEALTH_CHECK_INTERVAL_SECONDS,
         "retry": retry,
-    } | ({} if _scheme(url) == "unix" else {"socket_keepalive": True})
+    }
+    if _scheme(url) == "unix":
+        return options
+    from redis.maint_notifications import MaintNotificationsConfig  # noqa: PLC0415
+
+    # With these notifications the pool hands out connections that Redis has closed, and each new one takes a turn more.
+    return options | {
+        "socket_keepalive": True,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+
+
+def _connect_options(url: str, keep: Callable[[Any], object]) -> dict[str, Any]:
+    """A Valkey on a socket of this user alone has no clients that it must be protected from."""
+    return {} if _scheme(url) == "unix" else {"redis_connect_func": keep}
+
+
+def _keep(connection: Any) -> None:  # noqa: ANN401 - any of redis-py's connections
+    """Log in, and ask that `maxmemory-clients` closes the connections of others first, never this one."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415
+
+    connection.on_connect()
+    connection.send_command(*KEEP, check_health=False)
+    with suppress(ResponseError):  # a user that may not ask for it works all the same
+        connection.read_response()
+
+
+async def _keep_async(connection: Any) -> None:  # noqa: ANN401 - any of redis-py's connections
+    from redis.exceptions import ResponseError  # noqa: PLC0415
+
+    await connection.on_connect()
+    await connection.send_command(*KEEP, check_health=False)
+    with suppress(ResponseError):
+        await connection.read_response()

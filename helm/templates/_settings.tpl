@@ -14,6 +14,9 @@
 {{- $_ := set $env "TASKPOST_OWNER_CONFIG_MAP" (include "taskpost.owner" .) -}}
 {{- $_ := set $env "TASKPOST_POD_FILE" "/etc/taskpost/task-pods/task-pods.json" -}}
 {{- end -}}
+{{- if .Values.valkey.enabled -}}
+{{- $_ := set $env "TASKPOST_REDIS_EXCLUSIVE" "true" -}}
+{{- end -}}
 {{- if or .Values.callbacks.caSecret .Values.callbacks.caConfigMap -}}
 {{- $_ := set $env "TASKPOST_CALLBACK_CA_FILE" "/etc/taskpost/callback-ca/ca.crt" -}}
 {{- end -}}

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ class ValkeyServer:
         self._directory = Path(tempfile.mkdtemp(prefix="tp-", dir="/tmp"))
         self._options = options
         self._process: subprocess.Popen[str] | None = None
+        self._log: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -45,6 +47,15 @@ class ValkeyServer:
     def url(self) -> str:
         return f"unix://{self.socket_path}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self) -> None:
         """Return when it takes connections: it says so."""
         command = [get_binary_path(), "--port", "0", "--unixsocket", str(self.socket_path), "--dir", self._directory]
@@ -55,6 +66,9 @@ class ValkeyServer:
         for line in self._process.stdout:
             lines.append(line)
             if "Ready to accept connections" in line:
+                # Read on, or a server that logs much would wait for us.
+                self._log = threading.Thread(target=list, args=(self._process.stdout,), daemon=True)
+                self._log.start()
                 return
         raise RuntimeError("Valkey did not start:\n" + "".join(lines))
 
@@ -79,5 +93,9 @@ class ValkeyServer:
         if self._process is None:
             return
         self._process.send_signal(how)
-        self._process.communicate()
-        self._process = None
+        self._process.wait()
+        if self._log is not None:
+            self._log.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = self._log = None
