@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from api.core.input_schema import InputSchemaError, compile_schema
 from api.settings import SettingsError
 from api.type_file import TypeFileInvalid, laid_over, read_type_file
 from runner.contract import Env
@@ -68,6 +69,12 @@ class Catalog:
 
 def _known(settings: Settings) -> Mapping[str, TaskType]:
     try:
-        return load_all(settings.task_modules, settings.task_path)
+        known = load_all(settings.task_modules, settings.task_path)
     except TaskModuleError as error:
         raise SettingsError(f"{Env.TASK_MODULES}: {error}") from None
+    for name, task_type in known.items():
+        try:
+            compile_schema(task_type.input_schema)
+        except InputSchemaError as error:
+            raise SettingsError(f"{Env.TASK_MODULES}: task type {name}: {error}") from None
+    return known

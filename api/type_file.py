@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import yaml
-from jsonschema_rs import validator_for
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from api.core.input_schema import InputSchemaError, compile_schema
 from api.core.task_types import RetryRule, TaskTypeDefinition
 from api.executors.kubernetes.pods import TypePod
 from api.settings import LONGEST_SECONDS
@@ -70,13 +70,6 @@ class TypeEntry(BaseModel):
     def _is_a_reference(cls, value: str | None) -> str | None:
         if value is not None and not REFERENCE.fullmatch(value):
             raise ValueError("the form module:function is wanted, e.g. acme.tasks:word_count")
-        return value
-
-    @field_validator("input_schema")
-    @classmethod
-    def _is_a_schema(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None:
-            validator_for(value)
         return value
 
     @field_validator("retry_on")
@@ -163,6 +156,10 @@ def _faults(name: str, entry: TypeEntry, known: Mapping[str, TaskType]) -> list[
     place = f"task_types.{name}"
     faults = [] if NAME.fullmatch(name) else [f"{place}: {name!r} is no name for a task type: {NAME_RULE}"]
     faults += [f"{place}{fault}" for fault in _kind_faults(entry, is_known=name in known) if entry.enabled]
+    try:
+        compile_schema(entry.input_schema or {})
+    except InputSchemaError as error:
+        faults.append(f"{place}.{error}")
     longest = entry.max_timeout_seconds or MAX_TIMEOUT_SECONDS
     if entry.timeout_seconds is not None and entry.timeout_seconds > longest:
         faults.append(f"{place}.timeout_seconds: more than max_timeout_seconds, which is {longest:g}")

@@ -7,16 +7,15 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from jsonschema_rs import ValidationError as SchemaError
-from jsonschema_rs import ValidationErrorKind as Kind
-from jsonschema_rs import Validator, validator_for
 from pydantic import ValidationError
 
+from api.core.input_schema import InputSchemaError
 from api.queue.shapes import Submission
-from api.web.faults import Fault, bounded, pointer, printable, shorten
+from api.web.faults import Fault, bounded, pointer
 from api.web.problems import Code, Problem
 from api.web.representation import json_bytes
 from api.web.result_url import refusal
+from api.web.schema_faults import InputSchema
 from api.web.schemas import TaskSubmission
 from api.web.strict_json import InvalidJson, parse
 
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from api.core.task_types import Definitions, TaskTypeDefinition
     from runner.delivery.guard import Policy
 
-MAX_FULLY_CHECKED_BYTES: Final = 16 * 1024
-"""In a larger input only the first error is named: jsonschema-rs makes all of them at once, which can take seconds."""
 DIGEST_CHARACTERS: Final = 32
 """Of SHA-256, in hexadecimal: 128 bits tell bodies apart, and each is kept for a day."""
+_EXACT: Final = 2**53
+"""Below this every integer is a float."""
 _FIELDS: Final = tuple(TaskSubmission.model_fields)
 
 
@@ -37,22 +36,20 @@ class Intake:
     """Reads submissions by the task types' definitions. Their schemas are compiled when they change.
 
     Raises:
-        ValueError: if a type's input schema is no JSON Schema.
+        ValueError: if a type's input schema cannot be used; it names the type.
     """
 
     def __init__(self, definitions: Definitions, policy: Policy) -> None:
         self._definitions = definitions
         self._types: Mapping[str, TaskTypeDefinition] = {}
-        self._validators: dict[str, Validator] = {}
+        self._schemas: dict[str, InputSchema] = {}
         self._policy = policy
         self._renew()
 
     def _renew(self) -> None:
         types = self._definitions()
         if types is not self._types:
-            self._validators = {
-                name: validator_for(dict(definition.input_schema)) for name, definition in types.items()
-            }
+            self._schemas = {name: _compiled(name, definition) for name, definition in types.items()}
             self._types = types
 
     def read(self, raw: bytes, idempotency_key: str | None) -> Submission:
@@ -93,7 +90,7 @@ class Intake:
         seconds = body.get("timeout_seconds")
         if isinstance(seconds, int | float) and seconds > definition.max_timeout_seconds:
             yield Fault("/timeout_seconds", f"{name} may run for {definition.max_timeout_seconds:g} seconds at most")
-        yield from _input_faults(self._validators[name], body.get("task_input", {}), input_bytes)
+        yield from self._schemas[name].faults(body.get("task_input", {}), input_bytes)
 
     def _timeout_seconds(self, envelope: TaskSubmission) -> float:
         if envelope.timeout_seconds:
@@ -131,31 +128,11 @@ def _say(kind: str, message: str) -> str:
     return "The member is required" if kind == "missing" else message
 
 
-def _input_faults(validator: Validator, task_input: Any, input_bytes: int) -> Iterator[Fault]:  # noqa: ANN401 - JSON
-    if validator.is_valid(task_input):
-        return
-    if input_bytes > MAX_FULLY_CHECKED_BYTES:
-        try:
-            validator.validate(task_input)
-        except SchemaError as first:
-            yield from _translate(first)
-        return
-    for error in validator.iter_errors(task_input):
-        yield from _translate(error)
-
-
-def _translate(error: SchemaError) -> Iterator[Fault]:
-    path = ("task_input", *error.instance_path)
-    match error.kind:
-        case Kind.Required(property=name):
-            yield Fault(pointer(*path, name), "The member is required")
-        case Kind.AdditionalProperties(unexpected=names) | Kind.UnevaluatedProperties(unexpected=names):
-            for name in names:
-                yield Fault(pointer(*path, name), "There is no such member")
-        case Kind.FalseSchema():
-            yield Fault(pointer(*path), "Nothing may be given here")
-        case _:
-            yield Fault(pointer(*path), shorten(printable(error.message)))
+def _compiled(name: str, definition: TaskTypeDefinition) -> InputSchema:
+    try:
+        return InputSchema(definition.input_schema)
+    except InputSchemaError as error:
+        raise ValueError(f"task type {name}: {error}") from None
 
 
 def _digest(body: Mapping[str, Any]) -> str:
@@ -164,9 +141,22 @@ def _digest(body: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Make one of the two ways to write a whole number: `1.0` is `1`, as it is to the schemas."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+    """Make one of all ways to write a whole number: `1.0` is `1`, as it is to the schemas.
+
+    Large ones become floats, where that is exact: the integer that `1e308` stands for has 309 digits.
+    """
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _EXACT else value
     if isinstance(value, dict):
         return {name: _plain(member) for name, member in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return _as_float(value) if type(value) is int and abs(value) >= _EXACT else value
+
+
+def _as_float(value: int) -> int | float:
+    try:
+        near = float(value)
+    except OverflowError:
+        return value
+    return near if near == value else value

@@ -83,17 +83,23 @@ def _typed(key: str, text: str, schema: Mapping[str, Any]) -> Any:  # noqa: ANN4
 
 
 def _types(schema: Any, root: Mapping[str, Any]) -> Iterator[str]:  # noqa: ANN401 - a schema may be true or false
-    if not isinstance(schema, dict):
-        return
-    named = schema.get("type", ())
-    yield from [named] if isinstance(named, str) else named
-    for value in [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ())]:
-        yield from (name for name in [*WORDS, "string"] if _is(value, name))
-    for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
-        yield from _types(choice, root)
-    reference = schema.get("$ref", "")
-    if reference.startswith("#/$defs/"):
-        yield from _types(root.get("$defs", {}).get(reference.removeprefix("#/$defs/")), root)
+    """Yield the types that a schema allows, some more than once. Each part of it is read once: it may be recursive."""
+    parts, seen = [schema], set()
+    while parts:
+        part = parts.pop()
+        if not isinstance(part, dict) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        named = part.get("type", ())
+        yield from [named] if isinstance(named, str) else named
+        for value in [*part.get("enum", ()), *([part["const"]] if "const" in part else ())]:
+            yield from (name for name in [*WORDS, "string"] if _is(value, name))
+        parts += [*part.get("anyOf", ()), *part.get("oneOf", ()), *part.get("allOf", ())]
+        reference = part.get("$ref", "")
+        if reference == "#":
+            parts.append(root)
+        elif reference.startswith("#/$defs/"):
+            parts.append(root.get("$defs", {}).get(reference.removeprefix("#/$defs/")))
 
 
 def _is(value: object, name: str) -> bool:

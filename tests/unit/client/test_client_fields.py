@@ -24,8 +24,13 @@ SCHEMA = {
         "color": {"$ref": "#/$defs/Color"},
         "elsewhere": {"$ref": "https://example.com/schema"},
         "anything": True,
+        "term": {"$ref": "#/$defs/Term"},
+        "whole": {"anyOf": [{"$ref": "#"}, {"type": "integer"}]},
     },
-    "$defs": {"Color": {"oneOf": [{"type": "boolean"}, {"allOf": [{"type": "number"}]}]}},
+    "$defs": {
+        "Color": {"oneOf": [{"type": "boolean"}, {"allOf": [{"type": "number"}]}]},
+        "Term": {"anyOf": [{"type": "number"}, {"$ref": "#/$defs/Term"}, {"oneOf": [{"$ref": "#/$defs/Term"}] * 3}]},
+    },
 }
 
 
@@ -58,6 +63,8 @@ SCHEMA = {
         ("color=true", True),
         ("elsewhere=1", "1"),
         ("anything=1", "1"),
+        ("term=1.5", 1.5),
+        ("whole=1", 1),
         ("unknown=1", "1"),
         ("n:=[1]", [1]),
         ('name:="text"', "text"),

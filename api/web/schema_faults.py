@@ -1,0 +1,162 @@
+"""Says what is wrong with an input, at a cost that the input cannot choose.
+
+`is_valid` decides, in time linear in the input. The description has a budget: errors are listed by outlines (see
+`schema_outline`), which never branch, of inputs that are small for them; of larger ones only the first is sought.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from jsonschema_rs import Registry, ValidationError, Validator
+from jsonschema_rs import ValidationErrorKind as Kind
+
+from api.core.input_schema import compile_schema
+from api.web.faults import MAX_FAULTS, Fault, pointer, printable, shorten
+from api.web.representation import json_bytes
+from api.web.schema_outline import outline, target, uri_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Json = Any
+Path = tuple[str | int, ...]
+
+MAX_LISTED: Final = 200_000
+"""Bytes of the input times parts of the outline. Above it only the first error is named: the library makes all of them
+before it gives the first, and each takes microseconds."""
+BUDGET_SECONDS: Final = 0.1
+"""When no further outline is begun. One takes milliseconds."""
+MAX_OUTLINES: Final = 100
+"""Kept compiled, for each schema."""
+ROOT: Final = "task_input"
+
+
+class InputSchema:
+    """The compiled schema of a task type.
+
+    Raises:
+        InputSchemaError: if it cannot be used.
+    """
+
+    def __init__(self, schema: Mapping[str, Json]) -> None:
+        self._schema = dict(schema)
+        self._validator = compile_schema(self._schema)
+        self._outlines: dict[str, tuple[Validator, int]] = {}
+
+    def faults(self, task_input: Json, size_bytes: int) -> list[Fault]:
+        """Return what is wrong with an input; nothing if it is valid. At most `MAX_FAULTS`, as an answer holds."""
+        if self._validator.is_valid(task_input):
+            return []
+        found = _Search(self, task_input, size_bytes).run()
+        return found or [Fault(pointer(ROOT), "The input does not match the input_schema of its task type")]
+
+    def outline(self, at: str) -> tuple[Validator, int]:
+        """Return the compiled outline of a part of the schema, and how many parts it has itself."""
+        if at not in self._outlines:
+            if len(self._outlines) >= MAX_OUTLINES:
+                self._outlines.clear()
+            made = outline(self._schema, at)
+            registry = Registry([(uri_of(self._schema), self._schema)])
+            self._outlines[at] = compile_schema(made.schema, registry), made.nodes
+        return self._outlines[at]
+
+
+class _Search:
+    """One description: places in the schema and in the input that are still to be looked at, each pair once."""
+
+    def __init__(self, schema: InputSchema, task_input: Json, size_bytes: int) -> None:
+        self._schema = schema
+        self._input = task_input
+        self._size_bytes = size_bytes
+        self._faults: dict[Fault, None] = {}
+        self._vague: dict[Fault, None] = {}
+        """Said only if nothing better is found: a part of the schema that cannot be taken apart."""
+        self._open: deque[tuple[str, Path]] = deque([("", ())])
+        self._seen: set[tuple[str, Path]] = {("", ())}
+
+    def run(self) -> list[Fault]:
+        """Return what was found before all was looked at, or the budget was spent. The first look is always taken."""
+        end = time.monotonic() + BUDGET_SECONDS
+        while self._open and len(self._faults) < MAX_FAULTS:
+            at, path = self._open.popleft()
+            for error in self._errors(at, _part(self._input, path)):
+                self._take(error, path)
+                if len(self._faults) >= MAX_FAULTS:
+                    break
+            if time.monotonic() > end:
+                break
+        return list(self._faults or self._vague)[:MAX_FAULTS]
+
+    def _errors(self, at: str, part: Json) -> Iterator[ValidationError]:
+        validator, nodes = self._schema.outline(at)
+        if self._size_bytes * nodes <= MAX_LISTED:
+            yield from validator.iter_errors(part)
+            return
+        try:
+            validator.validate(part)
+        except ValidationError as error:
+            yield error
+
+    def _take(self, error: ValidationError, path: Path) -> None:
+        where = (*path, *error.instance_path)
+        decided = _decision(error)
+        if decided is None:
+            self._faults |= dict.fromkeys(_translate(error, where))
+        elif "$ref" in decided:
+            next_ = (target(decided["$ref"]), where)
+            if next_ not in self._seen:
+                self._seen.add(next_)
+                self._open.append(next_)
+            fault = Fault(pointer(ROOT, *where), _say(_part(self._input, where), "does not match its schema"))
+            self._vague.setdefault(fault)
+        else:
+            self._faults |= dict.fromkeys([self._branch_fault(decided, where)])
+
+    def _branch_fault(self, decided: dict[str, Json], where: Path) -> Fault:
+        """Say which way a decision went: for `oneOf` the outline has a decision as for `anyOf` before its own."""
+        [(decision, branches)] = decided.items()
+        keyword = str(branches[0]["$ref"]).rsplit("/", 2)[-2] if branches else decision
+        value = _part(self._input, where)
+        listed = f"of the schemas listed in the '{keyword}' keyword"
+        none = Fault(pointer(ROOT, *where), _say(value, f"is not valid under any {listed}"))
+        if decision == "anyOf" or none in self._faults:
+            return none
+        return Fault(pointer(ROOT, *where), _say(value, f"is valid under more than one {listed}"))
+
+
+def _decision(error: ValidationError) -> dict[str, Json] | None:
+    """Return what an outline only decided, None if the error is one of the schema's own."""
+    kind: Json = error.kind
+    schema: Json = kind.schema if isinstance(kind, Kind.Not) else None
+    decided: dict[str, Json] | None = schema.get("not") if isinstance(schema, dict) else None
+    return decided
+
+
+def _translate(error: ValidationError, where: Path) -> Iterator[Fault]:
+    path = (ROOT, *where)
+    kind: Json = error.kind
+    match kind:
+        case Kind.Required(property=name):
+            yield Fault(pointer(*path, name), "The member is required")
+        case Kind.AdditionalProperties(unexpected=names) | Kind.UnevaluatedProperties(unexpected=names):
+            for name in names[:MAX_FAULTS]:
+                yield Fault(pointer(*path, name), "There is no such member")
+        case Kind.FalseSchema():
+            yield Fault(pointer(*path), "Nothing may be given here")
+        case Kind.Not():
+            yield Fault(pointer(*path), _say(error.instance, "matches what the schema excludes by 'not'"))
+        case _:
+            yield Fault(pointer(*path), shorten(printable(error.message)))
+
+
+def _say(value: Json, what: str) -> str:
+    return shorten(f"{json_bytes(value).decode()} {what}")
+
+
+def _part(value: Json, path: Path) -> Json:
+    for step in path:
+        value = value[step]
+    return value
