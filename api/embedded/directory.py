@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from api.embedded import lock
 from api.embedded.errors import DirectoryError, DirectoryInUseError
+from api.embedded.ownership import ROOT, fault_of, find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +32,12 @@ class DataDirectory:
 
     Raises (on entering):
         DirectoryInUseError: if another service has it.
-        DirectoryError: if it cannot be made or written to.
+        DirectoryError: if it cannot be made or written to, or others can write to it.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().resolve()
+        self._given = path.expanduser().absolute()
+        self.path = self._given.resolve()
         self.valkey = self.path / "valkey"
         self.attempts = self.path / "attempts"
         self._descriptor = -1
@@ -58,6 +60,7 @@ class DataDirectory:
         if self.path.exists() and not self.path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check()
         lock_path = self.path / "service.lock"
         self._descriptor = lock.open_lock(lock_path)
         if not lock.try_lock(self._descriptor):
@@ -68,6 +71,14 @@ class DataDirectory:
         lock.write(self._descriptor, str(os.getpid()))
         for directory in (self.valkey, self.attempts):
             directory.mkdir(mode=0o700, exist_ok=True)
+
+    def _check(self) -> None:
+        link = find(self._given)
+        if link is not None and stat.S_ISLNK(link.mode) and link.owner not in {os.geteuid(), ROOT}:
+            raise DirectoryError(f"{self._given} is a symbolic link that another user has made. {REMEDY}")
+        fault = fault_of(self.path)
+        if fault is not None:
+            raise DirectoryError(f"{self.path} cannot be the data directory: {fault}. {REMEDY}")
 
     def _leave(self) -> None:
         if self._descriptor >= 0:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def open_lock(path: Path) -> int:
     """Open a lock's file, made if there is none, readable by its owner alone. No child inherits it by accident."""
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 def try_lock(descriptor: int) -> bool:
