@@ -36,6 +36,7 @@ NEVER: Final[tuple[tuple[str, str], ...]] = (
     ("168.63.129.16/32", "metadata addresses"),
 )
 """What is refused whatever the settings say: networks, and what they are."""
+ANY_PORT: Final = 0
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _PATTERN: Final = re.compile(r"[a-z0-9*._-]+")
 
@@ -49,7 +50,8 @@ class Policy:
     """What is allowed and refused beside what always is.
 
     `allow` and `deny` hold networks (`10.0.0.0/8`) and patterns of host names (`*.example.com`): with `allow` nothing
-    else is called, and `deny` goes before it. `own` are the host and port of our Redis and of the API server.
+    else is called, and `deny` goes before it. `own` are the hosts and ports of the service itself, of its Redis and of
+    the API server; the host of one that listens on all addresses is 0.0.0.0, and port 0 is every port.
     """
 
     allow_loopback: bool = False
@@ -102,8 +104,8 @@ def judge_name(host: str, port: int, policy: Policy) -> None:
     name = _bare(host)
     if not policy.allow_loopback and (name == "localhost" or name.endswith(".localhost")):
         raise Blocked("callbacks to this machine (localhost) are not allowed here")
-    if any(_bare(own) == name and own_port == port for own, own_port in policy.own):
-        raise Blocked(f"callbacks to Taskpost's own Redis and to the API server ({name}:{port}) are not allowed")
+    if any(_bare(own) == name and own_port in {port, ANY_PORT} for own, own_port in policy.own):
+        raise _blocked_own(name, port)
     if _names(policy.deny, name):
         raise Blocked(f"callbacks to {name} are denied by callback_deny")
     can_be_allowed = not policy.allow or _names(policy.allow, name) or any(map(_is_network, policy.allow))
@@ -116,8 +118,8 @@ def judge(
 ) -> None:
     """Judge an address that a connection would go to, and every address that is embedded in it.
 
-    `host` is the name that led there, empty if it is an address itself; `own` are the addresses and ports of Redis and
-    the API server as far as they are known now, beside those that `policy.own` holds as addresses.
+    `host` is the name that led there, empty if it is an address itself; `own` are our own addresses and ports as far as
+    they are known now, beside those that `policy.own` holds as addresses.
 
     Raises:
         Blocked: if it must not be called.
@@ -126,14 +128,29 @@ def judge(
     every = (address, *embedded_addresses(address))
     for one in every:
         _refuse_always(one, address)
-        if (one, port) in ours:
-            raise Blocked(f"callbacks to Taskpost's own Redis and to the API server ({one}:{port}) are not allowed")
+        if not ours.isdisjoint({(one, port), (one, ANY_PORT)}):
+            raise _blocked_own(str(one), port)
         if _holds(policy.deny, one):
             raise Blocked(f"callbacks to {address} are denied by callback_deny")
     if policy.allow and not (_names(policy.allow, _bare(host)) or _holds(policy.allow, address)):
         raise Blocked(f"callbacks to {address} are not in callback_allow")
-    if not policy.allow_loopback and any(_holds(LOOPBACK, one) for one in every):
+    if not policy.allow_loopback and is_loopback(address):
         raise Blocked(f"callbacks to this machine ({address}) are not allowed here")
+
+
+def is_loopback(address: Address) -> bool:
+    """Whether an address leads to this very machine, as it is or as what is embedded in it."""
+    return any(_holds(LOOPBACK, one) for one in (address, *embedded_addresses(address)))
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the Internet, and so is every address that is embedded in it."""
+    embedded = embedded_addresses(address)
+    return all(one.is_global for one in embedded) if embedded else address.is_global
+
+
+def _blocked_own(host: str, port: int) -> Blocked:
+    return Blocked(f"callbacks to Taskpost itself, its own Redis and the API server ({host}:{port}) are not allowed")
 
 
 def _refuse_always(address: Address, shown: Address) -> None:

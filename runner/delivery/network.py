@@ -7,15 +7,15 @@ import socket
 import threading
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import httpcore
-
-from runner.delivery.address import literal_address
+from runner.delivery.address import embedded_addresses, literal_address
 from runner.delivery.guard import judge, judge_name
+from runner.delivery.own import OwnAddresses, is_of_this_machine, is_wildcard
+from runner.delivery.stream import PlainStream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from runner.delivery.guard import Policy
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EARLIER_ADDRESS_SECONDS: Final = 2.0
 """How long a connection to an address is waited for when there are others: one that is silent leaves them time."""
+SEND_BUFFER_BYTES: Final = 256 * 1024
+"""How much the kernel takes of a body before the receiver has: what is told of bytes sent is nearly so."""
 
 
 async def resolve(name: str) -> Sequence[Address]:
@@ -53,7 +55,7 @@ async def resolve(name: str) -> Sequence[Address]:
             rows = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
             found = list(dict.fromkeys(ip_address(str(row[4][0]).partition("%")[0]) for row in rows))
         except UnicodeError as error:  # a name that no encoder takes
-            found = OSError(f"{name!r} is no host name: {error}")
+            found = OSError(f"{name!r} is not a host name: {error}")
         except OSError as error:
             found = error
         with suppress(RuntimeError):  # nobody waits any more, and the loop is closed
@@ -63,71 +65,66 @@ async def resolve(name: str) -> Sequence[Address]:
     return await answer
 
 
-async def judged_addresses(host: str, port: int, policy: Policy, resolve: Resolve = resolve) -> Sequence[Address]:
-    """Return the addresses of a host: those, and no others, may be connected to.
-
-    Raises:
-        Blocked: if the name, or any one of its addresses, must not be called.
-        OSError: if it has none.
-    """
-    literal = literal_address(host)
-    if literal is None:
-        judge_name(host, port, policy)
-    found = [literal] if literal is not None else await resolve(host)
-    own = [
-        (address, port)
-        for name, its_port in policy.own
-        if its_port == port and literal_address(name) is None
-        for address in await _addresses_or_none(name, resolve)
-    ]
-    for address in found:
-        judge(address, policy, host="" if literal is not None else host, port=port, own=own)
-    return found
-
-
-async def _addresses_or_none(name: str, resolve: Resolve) -> Sequence[Address]:
-    try:
-        return await resolve(name)
-    except OSError:
-        return ()
-
-
-class JudgedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to judged addresses only; certificates are still checked against the name."""
+class Network:
+    """Connects to addresses that were judged, and to no others."""
 
     def __init__(self, policy: Policy, resolve: Resolve = resolve) -> None:
         self._policy = policy
         self._resolve = resolve
-        self._network = httpcore.AnyIOBackend()
+        self._own = OwnAddresses(policy.own, resolve)
 
-    async def judge(self, host: str, port: int) -> None:
-        """Judge what somebody else will connect to: by its addresses, if they are known here, else by its name alone.
-
-        Raises:
-            Blocked: if it must not be called.
-        """
-        with suppress(OSError):
-            await judged_addresses(host, port, self._policy, self._resolve)
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address that takes it.
+    async def judged_addresses(self, host: str, port: int) -> Sequence[Address]:
+        """Return the addresses of a host: those, and no others, may be connected to.
 
         Raises:
-            Blocked: if one of the host's addresses must not be called.
+            Blocked: if the name, or any one of its addresses, must not be called.
+            OwnUnknownError: if it cannot be told whether they are our own.
             OSError: if it has none.
-            httpcore.ConnectError, httpcore.ConnectTimeout: if none can be connected to.
         """
-        *earlier, last = await judged_addresses(host, port, self._policy, self._resolve)
-        for address in earlier:
-            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return await self._network.connect_tcp(
-                    str(address), port, EARLIER_ADDRESS_SECONDS, local_address, socket_options
-                )
-        return await self._network.connect_tcp(str(last), port, timeout, local_address, socket_options)
+        literal = literal_address(host)
+        if literal is None:
+            judge_name(host, port, self._policy)
+        found, own = await asyncio.gather(self.addresses(host), self._own.at_port(port))
+        if any(port == its_port and is_wildcard(name) for name, its_port in self._policy.own):
+            every = {one for address in found for one in (address, *embedded_addresses(address))}
+            own += [(address, port) for address in every if is_of_this_machine(address)]
+        for address in found:
+            judge(address, self._policy, host="" if literal is not None else host, port=port, own=own)
+        return found
+
+    async def addresses(self, host: str) -> Sequence[Address]:
+        """Return the addresses of a host without judging them.
+
+        Raises:
+            OSError: if it has none.
+        """
+        literal = literal_address(host)
+        return [literal] if literal is not None else await self._resolve(host)
+
+
+async def connect(addresses: Sequence[Address], port: int) -> tuple[PlainStream, Address]:
+    """Connect to the first address that takes it; also return which one that was.
+
+    Raises:
+        OSError: why the last one did not.
+    """
+    *earlier, last = addresses
+    for address in earlier:
+        with suppress(OSError):  # TimeoutError among them
+            async with asyncio.timeout(EARLIER_ADDRESS_SECONDS):
+                return await _connect(address, port), address
+    return await _connect(last, port), last
+
+
+async def _connect(address: Address, port: int) -> PlainStream:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - the version
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)  # noqa: FBT003 - the interface's
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        await asyncio.get_running_loop().sock_connect(made, (str(address), port))
+    except BaseException:
+        made.close()
+        raise
+    return PlainStream(made)

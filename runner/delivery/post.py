@@ -1,21 +1,22 @@
-"""One delivery try: an HTTP POST of the stored bytes over a connection of its own, within one total deadline."""
+"""One delivery attempt: an HTTP POST of the stored bytes over a connection of its own."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import ssl
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import httpcore
-
-from runner.delivery.answer import MAX_READ_BYTES, retry_after_seconds, shown
+from runner.delivery.answer_reader import AnswerReader
+from runner.delivery.causes import cause
+from runner.delivery.exchange import Limit, exchange
 from runner.delivery.guard import Blocked
-from runner.delivery.network import JudgedNetwork, resolve
+from runner.delivery.network import resolve
+from runner.delivery.own import OwnUnknownError
+from runner.delivery.proxy import ProxyError
+from runner.delivery.route import Route, Way
 from runner.delivery.sign import signature_headers
-from runner.delivery.target import DEFAULT_PORTS, parse
+from runner.delivery.stream import HandshakeClosedError, NotTlsError
+from runner.delivery.target import parse
+from runner.delivery.verdict import MAX_ERROR_CHARACTERS, Try, is_to_be_omitted, of_answer, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,41 +26,25 @@ if TYPE_CHECKING:
     from runner.delivery.target import Target
     from runner.delivery.tls import Tls
 
+__all__ = ["Sender", "Try"]
+
 USER_AGENT: Final = "Taskpost"
-MAX_ERROR_CHARACTERS: Final = 300
-_FAULTS: Final = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError)
-ANSWER_SECONDS: Final = 1.0
-"""How long the answer's body is waited for: its status has said all that counts."""
-MARGIN_SECONDS: Final = 0.05
-"""How long before the try's own end that ends: an answer that has come is an answer."""
+_FAULTS: Final = (OSError, ValueError, ProxyError, OwnUnknownError, NotTlsError, HandshakeClosedError)
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """How a try ended.
-
-    `error` is None if the receiver answered 2xx; `blocked` says that nothing may be sent there. `status` is the
-    answer's, None if there was none, and `answer` the beginning of its body. `retry_after_seconds` is what the receiver
-    asked for.
-    """
-
-    error: str | None
-    blocked: bool = False
-    status: int | None = None
-    answer: str = ""
-    retry_after_seconds: float | None = None
-    duration_seconds: float = 0.0
-
-    @property
-    def delivered(self) -> bool:
-        """Whether the receiver has accepted the outcome."""
-        return self.error is None
+class _Request:
+    url: str
+    delivery_id: str
+    body: bytes
+    now_seconds: int
 
 
 class Sender:
-    """Posts outcomes. One sender serves many tries, at the same time too.
+    """Posts outcomes. One sender serves many delivery attempts, at the same time too.
 
     `keys` returns those that sign at the moment; `proxy` is the URL of one that everything goes through, if any.
+    `keep_answers` says which answers may be shown: `all`, `public` (those from public addresses), or `none`.
     """
 
     def __init__(
@@ -69,60 +54,57 @@ class Sender:
         tls: Tls,
         *,
         proxy: str = "",
+        keep_answers: str = "all",
         resolve: Resolve = resolve,
     ) -> None:
         self._keys = keys
-        self._tls = tls
-        self._proxy = proxy
-        self._network = JudgedNetwork(policy, resolve)
+        self._keep_answers = keep_answers
+        self._route = Route(policy, tls, proxy=parse(proxy) if proxy else None, resolve=resolve)
 
-    async def post(self, url: str, delivery_id: str, body: bytes, *, now_seconds: float, timeout_seconds: float) -> Try:
-        """Make one try. Never raises for what the receiver, the network or the URL do. `now_seconds` is Unix time."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+    async def post(
+        self,
+        url: str,
+        delivery_id: str,
+        body: bytes,
+        *,
+        now_seconds: float,
+        timeout_seconds: float,
+        grows: bool = False,
+    ) -> Try:
+        """Make one delivery attempt. Never raises for what the receiver, the network or the URL do.
+
+        `now_seconds` is Unix time. The attempt takes `timeout_seconds` at most; with `grows` the bytes of the body buy
+        more time as they move, see `deadline.longest_seconds`.
+        """
+        limit, way, answer = Limit(timeout_seconds, grows, len(body)), Way(), AnswerReader()
         try:
-            async with asyncio.timeout(timeout_seconds):
-                read_until = began + timeout_seconds - MARGIN_SECONDS
-                ended = await self._post(url, delivery_id, body, now_seconds, read_until)
+            async with limit.timeout:
+                request = _Request(url, delivery_id, body, int(now_seconds))
+                await self._exchange(request, limit, way, answer)
+            ended = of_answer(answer, way, now_seconds)
         except Blocked as verdict:
             ended = Try(str(verdict), blocked=True)
         except TimeoutError:
-            ended = Try(f"no answer within {timeout_seconds:g} seconds")
-        except (*_FAULTS, OSError, ValueError) as fault:
-            ended = Try(_words(fault)[:MAX_ERROR_CHARACTERS])
-        return replace(ended, duration_seconds=loop.time() - began)
+            answer.feed(b"")
+            words = too_long(limit.allowed_seconds, limit.sent_bytes, len(body), way)
+            ended = Try(words) if answer.status is None else of_answer(answer, way, now_seconds)
+        except _FAULTS as fault:
+            ended = Try(cause(fault)[:MAX_ERROR_CHARACTERS])
+        if ended.status is None and limit.is_cut and not limit.timeout.expired():
+            ended = replace(ended, error=f"{ended.error} ({limit.sent_bytes} of {len(body)} bytes were sent)")
+        omitted = not ended.blocked and is_to_be_omitted(self._keep_answers, way)
+        return replace(ended, duration_seconds=limit.passed_seconds, omitted=omitted)
 
-    async def _post(self, url: str, delivery_id: str, body: bytes, now_seconds: float, until: float) -> Try:
-        target = parse(url)
-        connection = await self._connection(target)
-        signature = signature_headers(self._keys(), delivery_id, int(now_seconds), body)
-        request = httpcore.Request(
-            "POST",
-            httpcore.URL(
-                scheme=target.scheme.encode(),
-                host=target.host.encode(),
-                port=None if target.port == DEFAULT_PORTS[target.scheme] else target.port,
-                target=target.path.encode(),
-            ),
-            headers=[*_headers(target, body).items(), *signature.items()],
-            content=body,
-            extensions={"sni_hostname": target.host.removesuffix(".")},
-        )
+    async def _exchange(self, request: _Request, limit: Limit, way: Way, answer: AnswerReader) -> None:
+        target = parse(request.url)
+        signature = signature_headers(self._keys(), request.delivery_id, request.now_seconds, request.body)
+        place, for_proxy = self._route.request_target(target)
+        head = _head(place, _headers(target, request.body) | for_proxy | signature)
+        stream = await self._route.open(target, way)
         try:
-            response = await connection.handle_async_request(request)
-            return await _judged(response, now_seconds, until)
+            await exchange(stream, head, request.body, limit, answer)
         finally:
-            with suppress(httpcore.NetworkError, OSError):
-                await connection.aclose()
-
-    async def _connection(self, target: Target) -> httpcore.AsyncHTTPConnection | httpcore.AsyncHTTPProxy:
-        context = self._tls.context() if target.scheme == "https" else None
-        if self._proxy:
-            await self._network.judge(target.host, target.port)
-            to_proxy = self._tls.context() if self._proxy.lower().startswith("https:") else None
-            return httpcore.AsyncHTTPProxy(self._proxy, ssl_context=context, proxy_ssl_context=to_proxy)
-        origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
-        return httpcore.AsyncHTTPConnection(origin, ssl_context=context, network_backend=self._network)
+            stream.close()
 
 
 def _headers(target: Target, body: bytes) -> dict[str, str]:
@@ -138,60 +120,15 @@ def _headers(target: Target, body: bytes) -> dict[str, str]:
     return headers if target.authorization is None else headers | {"authorization": target.authorization}
 
 
-async def _judged(response: httpcore.Response, now_seconds: float, until: float) -> Try:
-    """Read what is worth reading of an answer: its status counts, whatever becomes of its body.
+def _head(place: str, headers: dict[str, str]) -> bytes:
+    """Return the head of a request. What would break its lines is refused: a URL was checked when it was submitted.
 
-    `until`, of the event loop's clock, is when the try must be over.
+    Raises:
+        ValueError: if a character of it is a space or a control character, or not ASCII.
     """
-    status = response.status
-    headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
-    body = bytearray()
-    with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
-        async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + ANSWER_SECONDS, until)):
-            async for chunk in response.aiter_stream():
-                body += chunk[: MAX_READ_BYTES - len(body)]
-                if len(body) >= MAX_READ_BYTES:
-                    break
-    error = None if status // 100 == 2 else f"the receiver answered {status}{_NOTES.get(status // 100, '')}"  # noqa: PLR2004
-    return Try(
-        error,
-        status=status,
-        answer=shown(bytes(body), headers.get("content-encoding", "")),
-        retry_after_seconds=retry_after_seconds(headers.get("retry-after", ""), now_seconds),
-    )
-
-
-_NOTES: Final = {3: ", and redirects are not followed"}
-
-
-def _words(fault: BaseException) -> str:
-    """Say what was wrong: what lies below an exception of the HTTP library says more than it does."""
-    below: BaseException | None = fault
-    while below is not None:
-        named = _named(below)
-        if named is not None:
-            return named
-        below = below.__cause__ or below.__context__
-    if isinstance(fault, httpcore.RemoteProtocolError) and "disconnected" in str(fault):
-        return "the connection was closed without an answer"
-    if isinstance(fault, httpcore.RemoteProtocolError):
-        return f"the answer is no HTTP, or was cut off: {fault}"
-    if isinstance(fault, httpcore.ProxyError):
-        return f"the proxy did not let it through: {fault}"
-    if isinstance(fault, httpcore.NetworkError):
-        return f"the connection broke: {str(fault) or type(fault).__name__}"
-    return f"{type(fault).__name__}: {fault}"
-
-
-def _named(fault: BaseException) -> str | None:
-    match fault:
-        case ssl.SSLCertVerificationError():
-            return f"TLS: the certificate is not accepted: {fault.verify_message}"
-        case ssl.SSLError():
-            return f"TLS: {fault.reason or fault}"
-        case socket.gaierror():
-            return f"the host name cannot be resolved: {fault.strerror}"
-        case ConnectionRefusedError():
-            return "the connection was refused"
-        case _:
-            return None
+    if not place.isascii() or any(character <= " " or character == "\x7f" for character in place):
+        raise ValueError("the URL has characters that must be percent-encoded")
+    lines = [f"POST {place} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("the URL has characters that must be percent-encoded")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")

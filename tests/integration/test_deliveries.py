@@ -144,10 +144,11 @@ BEHAVIOURS = {
     "/status/301": (301, "redirects are not followed"),
     "/status/404": (404, "404"),
     "/bomb": (500, "500"),
-    "/headers": (None, "no HTTP"),
+    "/headers": (200, None),
+    "/trickle-status": (200, None),
     "/reset": (None, "the connection broke"),
     "/close": (None, "closed without an answer"),
-    "/garbage": (None, "no HTTP"),
+    "/garbage": (None, "the answer is not HTTP"),
     "/hang": (None, "no answer within"),
     "/trickle": (None, "no answer within"),
 }

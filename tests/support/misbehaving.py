@@ -35,7 +35,8 @@ class Misbehaving:
     """Listens on an address; `connections` counts those that were made, `received` are the requests in order.
 
     Paths: `/status/503?retry-after=7&body=text`, `/then/500/hang/204` (one after another, the last for ever), `/hang`
-    (no answer), `/trickle` (a byte now and then), `/trickle-body`, `/endless`, `/bomb`, `/headers` (1 MB of them),
+    (no answer), `/trickle` (blank lines, a byte now and then), `/trickle-status`, `/trickle-body`, `/endless`, `/bomb`,
+    `/headers` (1 MB of them),
     `/reset`, `/close`, `/garbage`. When `mended` every path answers 204.
     """
 
@@ -126,11 +127,15 @@ class Misbehaving:
                 await _send(writer, 404, {})
 
 
-async def _trickle(writer: asyncio.StreamWriter, text: bytes = LINE % 200) -> None:
+async def _trickle(writer: asyncio.StreamWriter, text: bytes = b"\r\n") -> None:
     for byte in text * 1000:
         writer.write(bytes([byte]))
         await writer.drain()
         await asyncio.sleep(0.02)  # slowness is what is tested
+
+
+async def _trickle_status(writer: asyncio.StreamWriter) -> None:
+    await _trickle(writer, LINE % 200)
 
 
 async def _trickle_body(writer: asyncio.StreamWriter) -> None:
@@ -182,6 +187,7 @@ async def _send(writer: asyncio.StreamWriter, status: int, query: dict[str, list
 MISBEHAVIOUR = {
     "trickle": _trickle,
     "trickle-body": _trickle_body,
+    "trickle-status": _trickle_status,
     "endless": _endless,
     "bomb": _bomb,
     "headers": _headers,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.delivery.address import embedded_addresses, literal_address
 from runner.delivery.guard import Blocked, Policy, judge, judge_name, parse_rule
-from runner.delivery.network import judged_addresses
+from runner.delivery.network import Network
 from runner.delivery.post import Sender
 from runner.delivery.tls import Tls, TlsFiles
 from tests.support.misbehaving import Misbehaving
@@ -162,14 +162,14 @@ class Names:
 async def test_one_forbidden_address_among_others_blocks_a_name():
     names = Names(["10.0.0.1", "169.254.169.254"])
     with pytest.raises(Blocked, match="never allowed"):
-        await judged_addresses("mixed.example", 80, CLOSED, names)
+        await Network(CLOSED, names).judged_addresses("mixed.example", 80)
 
 
 async def test_another_name_of_our_redis_is_found_by_its_address():
     own = Policy(own=(("redis.example", 6379),))
     with pytest.raises(Blocked, match="own Redis"):
-        await judged_addresses("alias.example", 6379, own, Names(["10.0.0.5"]))
-    assert await judged_addresses("alias.example", 80, own, Names(["10.0.0.5"])) == [ip_address("10.0.0.5")]
+        await Network(own, Names(["10.0.0.5"])).judged_addresses("alias.example", 6379)
+    assert await Network(own, Names(["10.0.0.5"])).judged_addresses("alias.example", 80) == [ip_address("10.0.0.5")]
 
 
 async def test_u03_a_connection_goes_to_the_address_that_was_judged():

@@ -1,0 +1,79 @@
+"""Addresses of our own: those of this service, of its Redis and of the API server, where no callback may go."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from runner.delivery.address import literal_address
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    Address = IPv4Address | IPv6Address
+    Resolve = Callable[[str], Awaitable[Sequence[Address]]]
+
+REMEMBERED: Final = 64
+"""How many addresses of one name are remembered: it may answer with others each time."""
+RESOLVE_SECONDS: Final = 3.0
+
+
+class OwnUnknownError(Exception):
+    """It cannot be told whether an address is one of our own; the message names what does not resolve."""
+
+
+class OwnAddresses:
+    """What our own names lead to. An address that was seen once stays ours, whatever the name leads to later."""
+
+    def __init__(self, own: Sequence[tuple[str, int]], resolve: Resolve) -> None:
+        self._own = [(host, port) for host, port in own if port and literal_address(host) is None]
+        self._resolve = resolve
+        self._seen: dict[str, dict[Address, None]] = {}
+
+    async def at_port(self, port: int) -> list[tuple[Address, int]]:
+        """Return the addresses that are ours at this port, beside those that are named by address.
+
+        Raises:
+            OwnUnknownError: if a name of ours does not resolve, and never has.
+        """
+        names = [host for host, its_port in self._own if its_port == port]
+        await asyncio.gather(*map(self._renew, names))
+        unknown = [name for name in names if not self._seen.get(name)]
+        if unknown:
+            raise OwnUnknownError(
+                f"nothing is sent to port {port} now: {', '.join(unknown)}, which is Taskpost's own, does not resolve, "
+                "so its address cannot be told from a receiver's"
+            )
+        return [(address, port) for name in names for address in self._seen[name]]
+
+    async def _renew(self, name: str) -> None:
+        found: Sequence[Address] = ()
+        with suppress(OSError):  # TimeoutError among them
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                found = await self._resolve(name)
+        seen = self._seen.setdefault(name, {})
+        for address in found:
+            seen.pop(address, None)
+            seen[address] = None
+        for oldest in list(seen)[:-REMEMBERED]:
+            del seen[oldest]
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether a host that is listened on stands for all addresses of the machine."""
+    address = literal_address(host)
+    return address is not None and address.is_unspecified
+
+
+def is_of_this_machine(address: Address) -> bool:
+    """Whether an address belongs to this machine (or pod): a socket can be bound to its own addresses alone."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - the version
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
