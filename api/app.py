@@ -20,7 +20,7 @@ from api.executors.kubernetes import KubernetesExecutor
 from api.executors.kubernetes.client import Access, Cluster, ClusterUnusable, own_namespace
 from api.executors.kubernetes.pods import PodFileInvalid, read_pod_file
 from api.executors.kubernetes.template import JobSettings
-from api.executors.local import LocalExecutor
+from api.executors.local import LocalExecutor, free_space
 from api.queue.errors import QueueUnavailable
 from api.queue.guard import guard
 from api.queue.queue import Queue
@@ -70,6 +70,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
     catalog = Catalog(settings)
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(DataDirectory(settings.data_dir))
+        free_space(directory.attempts)
         if settings.redis_url is None:
             redis_url = await stack.enter_async_context(embedded_valkey(directory))
         else:

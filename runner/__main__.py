@@ -1,6 +1,7 @@
 """`python -m runner`: run the attempt that the environment names.
 
-With `sidecar`: be the runner beside an attempt's program. With `describe`: tell of task types.
+With `sidecar`: be the runner beside an attempt's program. With `keep`: be the parent of an attempt on one machine, and
+the attempt itself in a child. With `describe`: tell of task types.
 """
 
 import sys
@@ -11,15 +12,23 @@ if __name__ == "__main__":
 
         sys.exit(describe(sys.argv[2:]))
 
-    from runner.signals import end_at_once_on_sigterm, end_soon
+    if sys.argv[1:2] == ["keep"]:
+        from runner.keeper import main as keep
 
-    end_at_once_on_sigterm()
-
-    if sys.argv[1:2] == ["sidecar"]:
-        from runner.sidecar import main
+        exit_code = keep(sys.argv[2:])
     else:
-        from runner.execute import main
+        from runner.signals import end_at_once_on_sigterm
 
-    exit_code = main()
+        end_at_once_on_sigterm()
+
+        if sys.argv[1:2] == ["sidecar"]:
+            from runner.sidecar import main
+        else:
+            from runner.execute import main
+
+        exit_code = main()
+
+    from runner.signals import end_soon
+
     end_soon(exit_code)
     sys.exit(exit_code)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES: Final = 2048
 """How much of the end of its output is told of a program that fails: as much as the kubelet keeps."""
+READ_BYTES: Final = 64 * 1024
 OUTPUT_SECONDS: Final = 1.0
 """How long the rest of its output is waited for: what it has started may hold the pipe open."""
 OURS: Final = "TASKPOST_"
@@ -111,9 +113,11 @@ class _Program:
         self._terminated = True
 
     def _read(self) -> None:
+        """Read all that it writes, whether or not that can be passed on: else the program would wait for us."""
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         descriptor = self._process.stdout.fileno()
-        while chunk := os.read(descriptor, KEPT_BYTES):
+        while chunk := os.read(descriptor, READ_BYTES):
             self._output = (self._output + chunk)[-KEPT_BYTES:]
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
+            with suppress(OSError, ValueError):  # the disk is full, nobody reads, it is closed
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()

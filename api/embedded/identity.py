@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +26,28 @@ def identify(pid: int) -> Identity | None:
         return Identity(pid, _started(pid))
     except (OSError, psutil.Error):
         return None
+
+
+def open_handle(identity: Identity) -> int | None:
+    """Return a descriptor of exactly this process, or None if it is over, or where there are none (Linux 5.3)."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        handle = os.pidfd_open(identity.pid)
+    except OSError:
+        return None
+    if identify(identity.pid) == identity:
+        return handle
+    os.close(handle)
+    return None
+
+
+def wait_handle(handle: int) -> None:
+    """Block until the process of a handle is over, and close the handle."""
+    ended = select.poll()
+    ended.register(handle, select.POLLIN)
+    ended.poll()
+    os.close(handle)
 
 
 def _started(pid: int) -> str:

@@ -25,14 +25,17 @@ def tail(path: Path) -> str:
 def trim(path: Path) -> None:
     """Cut a file that has grown too large down to its end. Its writers append, so they write on behind it.
 
-    What is written in the very moment of the cut may be lost: the price of needing no process that must outlive us.
+    The end is written over the beginning, which needs no space: the disk may be full. What is written in the very
+    moment of the cut may be lost.
     """
     try:
         if path.stat().st_size <= MAX_BYTES:
             return
-        end = tail(path)
-        with path.open("ab") as file:
-            file.truncate(0)
-            file.write(end.encode())
+        with path.open("r+b") as file:
+            file.seek(-TAIL_BYTES, os.SEEK_END)
+            end = file.read(TAIL_BYTES)
+            file.seek(0)
+            file.write(end)
+            file.truncate()
     except OSError:
         return

@@ -11,19 +11,23 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 import psutil
 
 from api.embedded import lock
-from api.embedded.identity import format_identity, identify, parse_identity
+from api.embedded.identity import format_identity, identify, open_handle, parse_identity, wait_handle
 from runner.contract import Env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+LEFT_SECONDS: Final = 2.0
+"""How long what was killed is waited for."""
+LEFT_POLL_SECONDS: Final = 0.01
 MARK: Final = Env.LOCK_FILE
 """The environment variable by which all that a process started can be told from strangers."""
 
@@ -46,8 +50,9 @@ class Process(Protocol):
 class Child(Process):
     """A process that we started."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], lock_path: Path) -> None:
         self._popen = popen
+        self._lock_path = lock_path
         self._reaping = threading.Lock()
 
     @property
@@ -70,17 +75,26 @@ class Child(Process):
             self._popen.wait()
         with self._reaping:
             _signal_group(self.pid, signal.SIGKILL)
-            return self._popen.wait()
+            return_code = self._popen.wait()
+        kill_left(self._lock_path)
+        return return_code
 
 
 class Survivor(Process):
-    """A process of an earlier service, known by its lock's file alone. `alive`: whether it lived when it was found."""
+    """A process of an earlier service, known by its lock's file alone. `alive`: whether it lived when it was found.
 
-    def __init__(self, lock_path: Path) -> None:
+    With `follows_pid` it lives as long as the process that the file names: others that hold the lock are not it.
+    """
+
+    def __init__(self, lock_path: Path, *, follows_pid: bool = False) -> None:
         self._lock_path = lock_path
         self._descriptor = lock.open_lock(lock_path)
         self.identity = parse_identity(lock_path.read_text(encoding="utf-8", errors="replace"))
         self.alive = not lock.try_lock(self._descriptor)
+        self._handle: int | None = None
+        if follows_pid and self.identity is not None and self.alive:
+            self._handle = open_handle(self.identity)
+            self.alive = self._handle is not None or identify(self.identity.pid) == self.identity
 
     def signal(self, number: int) -> None:
         """Signal the group if it is provably the one; without a pid nothing can be signalled."""
@@ -89,22 +103,49 @@ class Survivor(Process):
         if identify(self.identity.pid) == self.identity:
             _signal_group(self.identity.pid, number)
             return
-        for pid in self._left_in_group(self.identity.pid):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
+        for process in _marked(self._lock_path):
+            with suppress(OSError, psutil.Error):
+                process.send_signal(number)
 
     def wait(self) -> None:
-        """Block until the lock is free. Call it once: the lock's file is closed then."""
-        lock.wait_lock(self._descriptor)
+        """Block until it is over. Call it once: the lock's file is closed then."""
+        if self._handle is not None:
+            wait_handle(self._handle)
+        elif self.alive:
+            lock.wait_lock(self._descriptor)
         self.signal(signal.SIGKILL)
         os.close(self._descriptor)
+        kill_left(self._lock_path)
 
-    def _left_in_group(self, leader: int) -> Iterator[int]:
-        """The members of a group without its leader. After a restart the number may be a stranger's: hence the mark."""
-        for pid in psutil.pids():
-            with suppress(OSError, psutil.Error):
-                if os.getsid(pid) == leader and psutil.Process(pid).environ().get(MARK) == str(self._lock_path):
-                    yield pid
+
+def kill_left(lock_path: Path) -> None:
+    """Kill what a process that is over has left, unless the lock's file is empty: so it says that there is nothing."""
+    with suppress(OSError):
+        if not lock_path.stat().st_size:
+            return
+    killed = []
+    for process in _marked(lock_path):
+        with suppress(OSError, psutil.Error):
+            process.kill()
+            killed.append(process)
+    until = time.monotonic() + LEFT_SECONDS
+    while any(map(_runs, killed)) and time.monotonic() < until:
+        time.sleep(LEFT_POLL_SECONDS)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _marked(lock_path: Path) -> Iterator[psutil.Process]:
+    """Yield what was started with the mark of a lock. psutil sees whether a pid has been used again."""
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(MARK) == str(lock_path):
+                yield process
 
 
 def spawn(
@@ -131,7 +172,7 @@ def spawn(
                 start_new_session=True,
                 pass_fds=(descriptor,),
             )
-        return _sign(descriptor, Child(popen))
+        return _sign(descriptor, Child(popen, lock_path))
     finally:
         os.close(descriptor)
 

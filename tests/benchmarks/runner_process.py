@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from api.embedded.environment import base_environment
-from api.executors.local.executor import RUNNER_COMMAND
+from api.executors.local.executor import KEEPER_COMMAND
 from api.queue.queue import Queue
 from api.queue.shapes import Accepted, QueueLimits, Slot, Submission
 from runner.connect import connect_async
@@ -49,7 +49,8 @@ def run_runner(redis_url: str, result_url: str | None = None) -> Ran:
         Env.CALLBACK_POLICY: Policy(allow_loopback=True).to_json(),
         Env.CALLBACK_RETRY_SECONDS: "5.0",
     }
-    usage = usage_of(RUNNER_COMMAND, {**base_environment(os.environ), "PYTHONUNBUFFERED": "1", **environment})
+    command = (*KEEPER_COMMAND, "1", os.devnull)
+    usage = usage_of(command, {**base_environment(os.environ), "PYTHONUNBUFFERED": "1", **environment})
     return Ran(usage, asyncio.run(_result(redis_url, claim)))
 
 

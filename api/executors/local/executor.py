@@ -1,4 +1,8 @@
-"""The local executor: an attempt is a process with a session and a directory of its own, and outlives the service."""
+"""The local executor: an attempt is a process with a session and a directory of its own, and outlives the service.
+
+Its parent is a keeper (`runner.keeper`), which outlives the service too: it bounds what the attempt writes, and ends
+what the attempt leaves. To the service an attempt is its keeper: it lives, is signalled and ends as that does.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,10 @@ from typing import TYPE_CHECKING, Final
 from api.core.observation import AttemptId, Observation, Phase, StopReason
 from api.embedded import output
 from api.embedded.environment import base_environment
-from api.embedded.process import Process, Survivor, call_at_end, spawn
+from api.embedded.process import Process, call_at_end, spawn
 from api.executors.base import AttemptSpec, Executor, StartError
-from api.executors.local.observe import observe_end, parse_attempt_id
+from api.executors.local.directories import LOCK_NAME, LOG_NAME, WORK_NAME, find_attempts
+from api.executors.local.observe import observe_end
 from runner.attempt import Command
 from runner.contract import Env
 
@@ -25,16 +30,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
+    from api.embedded.process import Survivor
+
 logger = logging.getLogger(__name__)
 
 # -P: a task's code is never taken from the directory that it happens to run in.
-RUNNER_COMMAND: Final = (sys.executable, "-P", "-m", "runner")
+KEEPER_COMMAND: Final = (sys.executable, "-P", "-m", "runner", "keep")
+KILL_MARGIN_SECONDS: Final = 5.0
+"""How long after the grace period a keeper, which kills by itself, is killed: somebody may have stopped it."""
 TRIM_INTERVAL_SECONDS: Final = 10.0
-
-# What is in the directory of an attempt.
-LOCK_NAME: Final = "lock"
-LOG_NAME: Final = "log"
-WORK_NAME: Final = "work"
 
 
 @dataclass(slots=True)
@@ -52,7 +56,8 @@ class LocalExecutor(Executor):
 
     ends_with_service = True
 
-    def __init__(self, directory: Path, *, grace_seconds: float, command: Sequence[str] = RUNNER_COMMAND) -> None:
+    def __init__(self, directory: Path, *, grace_seconds: float, command: Sequence[str] = ()) -> None:
+        """`command` is what an attempt runs, for tests; without one it is the runner."""
         self._directory = directory
         self._grace_seconds = grace_seconds
         self._command = command
@@ -62,7 +67,7 @@ class LocalExecutor(Executor):
 
     async def open(self) -> None:
         """Find the attempts that an earlier service left."""
-        for attempt_id, survivor in await asyncio.to_thread(_find, self._directory):
+        for attempt_id, survivor in await asyncio.to_thread(find_attempts, self._directory):
             self._adopt(attempt_id, survivor)
         self._trim_logs()
 
@@ -83,7 +88,7 @@ class LocalExecutor(Executor):
         self._attempts[spec.attempt_id] = _Attempt(process, Observation(spec.attempt_id, Phase.ALIVE))
 
     async def stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
-        """Send TERM to the attempt's group, and KILL after the grace period."""
+        """Send TERM to the attempt's keeper: it passes that on, and kills all after the grace period."""
         attempt = self._attempts.get(attempt_id)
         if attempt is None or attempt.process is None:
             return
@@ -92,7 +97,8 @@ class LocalExecutor(Executor):
         attempt.observation = replace(attempt.observation, stop_asked=reason)
         attempt.process.signal(signal.SIGTERM)
         loop = asyncio.get_running_loop()
-        attempt.kill = loop.call_later(self._grace_seconds, attempt.process.signal, signal.SIGKILL)
+        kill_seconds = self._grace_seconds + KILL_MARGIN_SECONDS
+        attempt.kill = loop.call_later(kill_seconds, attempt.process.signal, signal.SIGKILL)
 
     async def forget(self, attempt_id: AttemptId) -> None:
         """Drop an attempt that is over, and its directory."""
@@ -134,7 +140,7 @@ class LocalExecutor(Executor):
             environment[Env.COMMAND] = command.to_json()
         process = spawn(
             directory / LOCK_NAME,
-            self._command,
+            (*KEEPER_COMMAND, str(self._grace_seconds), str(directory / LOG_NAME), *self._command),
             directory=work,
             # Unbuffered, so that the last words of a program that is killed are in the log.
             environment={**base_environment(os.environ), "PYTHONUNBUFFERED": "1", **environment},
@@ -165,31 +171,15 @@ class LocalExecutor(Executor):
         attempt = self._attempts[attempt_id]
         if attempt.kill is not None:
             attempt.kill.cancel()
-        log_tail = output.tail(self._path(attempt_id) / LOG_NAME)
+        path = self._path(attempt_id)
+        log_tail = output.tail(path / LOG_NAME)
+        # What it needed on disk is free again before anything is recorded, which may need that space.
+        asyncio.get_running_loop().run_in_executor(None, partial(shutil.rmtree, path / WORK_NAME, ignore_errors=True))
         attempt.observation = observe_end(attempt.observation, return_code, log_tail)
         self._over.put_nowait(attempt.observation)
 
     def _trim_logs(self) -> None:
-        for attempt_id, attempt in self._attempts.items():
-            if attempt.observation.phase is Phase.ALIVE:
-                output.trim(self._path(attempt_id) / LOG_NAME)
+        """Cut logs that have grown all the same: by an attempt of an earlier version, or by hand."""
+        for attempt_id in self._attempts:
+            output.trim(self._path(attempt_id) / LOG_NAME)
         self._trimming = asyncio.get_running_loop().call_later(TRIM_INTERVAL_SECONDS, self._trim_logs)
-
-
-def _find(directory: Path) -> list[tuple[AttemptId, Survivor | None]]:
-    """Return the attempts that an earlier service left, each with its process if it can be known."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    attempts = ((parse_attempt_id(path.name), path) for path in sorted(directory.iterdir()))
-    return [(attempt_id, _survivor(path)) for attempt_id, path in attempts if attempt_id is not None]
-
-
-def _survivor(directory: Path) -> Survivor | None:
-    """Return the process of an attempt; if it is over, what it left in its group is killed."""
-    try:
-        survivor = Survivor(directory / LOCK_NAME)
-    except OSError as error:
-        logger.warning("attempt_unreadable", extra={"directory": str(directory), "error": str(error)})
-        return None
-    if not survivor.alive:
-        survivor.wait()
-    return survivor

@@ -1,0 +1,64 @@
+"""A file with the end of what was written: never longer than a bound, however much and however fast that is."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEPT_BYTES: Final = 64 * 1024
+MAX_FILE_BYTES: Final = 2 * KEPT_BYTES
+"""The file is appended to until it has this size; then it is written anew with the last `KEPT_BYTES`."""
+
+
+class TailFile:
+    """Keeps the end in memory, and in the file after each `flush`. The file has no other writer."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+        self._tail = bytearray()
+        self._unwritten = 0
+        self._file_bytes: int | None = None
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether all that was written is in the file, as far as it is kept."""
+        return self._unwritten == 0
+
+    def write(self, data: bytes) -> None:
+        """Add to the end. Nothing is on disk before `flush`."""
+        self._tail += data
+        self._unwritten += len(data)
+        del self._tail[:-KEPT_BYTES]
+
+    def flush(self) -> bool:
+        """Write what is not in the file yet; False if that is not possible now, for example on a full disk."""
+        if self._unwritten == 0:
+            return True
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return False
+        try:
+            self._write_to(descriptor)
+        except OSError:
+            self._file_bytes = None
+            return False
+        finally:
+            os.close(descriptor)
+        self._unwritten = 0
+        return True
+
+    def _write_to(self, descriptor: int) -> None:
+        appends = self._file_bytes is not None and self._unwritten <= len(self._tail)
+        if appends and self._file_bytes + self._unwritten <= MAX_FILE_BYTES:  # type: ignore[operator]
+            start, data = self._file_bytes or 0, bytes(self._tail[-self._unwritten :])
+        else:
+            start, data = 0, bytes(self._tail)
+        written = os.pwrite(descriptor, data, start)
+        if written < len(data):
+            raise OSError("the disk is full")
+        self._file_bytes = start + written
+        os.ftruncate(descriptor, self._file_bytes)
