@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runner.contract import RUNNER_DELIVERY_TIMEOUT_SECONDS, delivery_id, outcome_body
 from runner.exits import exit_code_of
 from runner.texts import say
+from runner.workspace import Workspace
 
 if TYPE_CHECKING:
     from runner.attempt import Attempt
@@ -54,7 +55,10 @@ def _compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
     else:
         from runner.function import compute  # noqa: PLC0415 - while `start` is on record
 
-    return compute(attempt, report, started)
+    workspace = Workspace()
+    outcome = compute(attempt, report, started)
+    workspace.empty()
+    return outcome
 
 
 def _import_delivery() -> None:
