@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from api.controller.clock import keep_clock
 from api.controller.deliver import Deliverer
 from api.controller.dispatch import Dispatcher
+from api.controller.isolate import Isolation
 from api.controller.lead import Leadership
 from api.controller.listen import Wakeups, listen
 from api.controller.settle import Settler
-from api.controller.supervise import cancel, supervise
+from api.controller.starts import StartBook
+from api.controller.supervise import cancel, do_all, supervise
 from api.controller.sweep import sweep
 from api.controller.withdraw import Withdrawer
 from api.core.observation import Phase, StopReason
@@ -66,14 +70,16 @@ class Controller:
         self._executor = executor
         self._grace_seconds = config.grace_seconds
         self._leadership = Leadership(queue, config.owner)
+        book = StartBook()
         self._dispatcher = Dispatcher(
             queue,
             executor,
+            book,
             concurrency=config.concurrency,
             types=config.types,
             environment=config.environment,
         )
-        self._settler = Settler(queue, executor, self._dispatcher, config.limits)
+        self._settler = Settler(queue, executor, book, config.limits)
         deliverer = Deliverer(queue, sender, config.retry_seconds)
         wakeups = Wakeups()
         self._duties_of_the_leader: Duties = {
@@ -87,28 +93,35 @@ class Controller:
             "clock": lambda: keep_clock(queue),
             "listen": lambda: listen(announced, wakeups),
             "deliver": lambda: deliverer.deliver(wakeups.deliver),
-            "lead": lambda: self._leadership.lead(lambda: _do(self._duties_of_the_leader)),
+            "lead": lambda: self._leadership.lead(self._lead),
         }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do all duties until `stop` is set; then end what runs, if it cannot outlive the service."""
-        await self._executor.open()
-        doing = asyncio.create_task(_do(self._duties_of_all))
-        try:
+        async with AsyncExitStack() as stack:  # each of these is done, whatever becomes of the others
+            stack.push_async_callback(self._executor.close)
+            await self._executor.open()
+            stack.push_async_callback(self._leadership.resign)
+            doing = asyncio.create_task(supervise("controller", lambda: do_all(self._duties_of_all)))
+            stack.push_async_callback(cancel, doing)
             await stop.wait()
             await self._dispatcher.close()
             if self._executor.ends_with_service:
                 await self._end_attempts()
+
+    async def _lead(self) -> None:
+        try:
+            await do_all(self._duties_of_the_leader)
         finally:
-            await cancel(doing)
-            await self._leadership.resign()
-            await self._executor.close()
+            await self._dispatcher.cut_off()
 
     async def _end_attempts(self) -> None:
         """Their tasks go back to the queue. Bounded, for what is still there then is settled at the next start."""
+        ending = Isolation("shutdown")
         for observation in await self._executor.list():
             if observation.phase is Phase.ALIVE:
-                await self._executor.stop(observation.attempt_id, StopReason.SHUTDOWN)
+                attempt_id = observation.attempt_id
+                await ending.work(attempt_id, partial(self._executor.stop, attempt_id, StopReason.SHUTDOWN), None)
         try:
             async with asyncio.timeout(self._grace_seconds + SHUTDOWN_MARGIN_SECONDS):
                 while await self._executor.list():
@@ -116,12 +129,3 @@ class Controller:
                     self._settler.settled.clear()
         except TimeoutError:
             logger.warning("attempts_left_at_shutdown", extra={"number": len(await self._executor.list())})
-
-
-async def _do(duties: Duties) -> None:
-    """Do duties side by side, each supervised, until cancelled."""
-    doing = [asyncio.create_task(supervise(name, duty), name=name) for name, duty in duties.items()]
-    try:
-        await asyncio.wait(doing)
-    finally:
-        await cancel(*doing)

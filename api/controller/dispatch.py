@@ -1,25 +1,26 @@
-"""Gives free slots to waiting tasks and starts their attempts."""
+"""Gives free slots to waiting tasks and starts their attempts, each on its own: none waits for another's start."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from api.controller.supervise import wait_at_most
+from api.cancellation import is_being_cancelled
+from api.controller.supervise import cancel, wait_at_most
 from api.core.observation import Obstacle
-from api.core.probing import Starts
 from api.core.task import Reason
 from api.executors.base import AttemptSpec, StartError, StartRefused, StartUnknown
 from api.queue.conclude import conclude
+from api.queue.errors import NotLeading, QueueUnavailable
 from api.queue.shapes import Slot
-from runner.contract import Env, State
+from runner.contract import Env, ErrorCode, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from api.core.observation import AttemptId
+    from api.controller.starts import StartBook
     from api.core.task_types import Definitions, TaskTypeDefinition
     from api.executors.base import Executor
     from api.queue.queue import Queue
@@ -30,24 +31,23 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS: Final = 5.0
 """A safety net: an announcement can be missed."""
 FIRST_PAUSE_SECONDS: Final = 1.0
-LONGEST_PAUSE_SECONDS: Final = 30.0
-AT_A_TIME: Final = 8
-"""How many attempts are started side by side: a cluster takes its time to answer."""
 LAST_STARTS_SECONDS: Final = 5.0
 """How long a service that stops waits for the starts under way."""
-REST_SECONDS: Final = 5.0
-"""How long a type rests for which there was no room, while others go on."""
 START_PATIENCE_SECONDS: Final = 15.0
 """How long the start of one attempt is tried, with its slot held, while nobody knows whether it was started."""
+LONGEST_START_SECONDS: Final = 60.0
+"""How long one try may take, whatever the executor does: its own bounds are shorter."""
+MESSAGE_CHARACTERS: Final = 500
 
 
 class Dispatcher:
-    """Claims and starts. `starting` holds the attempts whose start is under way: no executor can tell of them yet."""
+    """Claims attempts and starts them. What is known of starts is in the book."""
 
     def __init__(
         self,
         queue: Queue,
         executor: Executor,
+        book: StartBook,
         *,
         concurrency: int,
         types: Definitions,
@@ -55,113 +55,146 @@ class Dispatcher:
     ) -> None:
         self._queue = queue
         self._executor = executor
+        self._book = book
         self._concurrency = concurrency
         self._types = types
         self._environment = environment
-        self._pause_seconds = 0.0
         self._closed = False
-        self._start_over = asyncio.Event()
-        self.starts = Starts()
-        """How the newest attempts of each type began; whoever sees that notes it here."""
-        self.starting: set[AttemptId] = set()
-        self.claiming = asyncio.Lock()
-        """Held from a claim until it is in `starting`: who holds it sees slots and starts that belong together."""
+        self._shown: dict[str, Reason] | None = None
+        self._starts: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
 
     async def close(self) -> None:
         """Start nothing more, and give the starts under way a moment: one that is cut off is an attempt for nothing."""
         self._closed = True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_STARTS_SECONDS):
-                while self.starting:
-                    self._start_over.clear()
-                    await self._start_over.wait()
-
-    def rest(self, task_type: str) -> None:
-        """Start nothing of a type for a moment: its last attempt did not get far."""
-        self.starts.rest(task_type, asyncio.get_running_loop().time() + REST_SECONDS)
+        await self._book.wait_until_none(LAST_STARTS_SECONDS)
 
     async def dispatch(self, wake: asyncio.Event) -> None:
-        """Start what can be started, then wait to be woken, for ever."""
-        while True:
-            while not self._pause_seconds and await self._start_some(AT_A_TIME):
-                pass
-            if self._pause_seconds:
-                await asyncio.sleep(self._pause_seconds)
-                await self._start_some(1)
-            else:
-                await wait_at_most(wake, POLL_SECONDS)
+        """Start what can be started, then wait to be woken, for ever.
 
-    async def _start_some(self, number: int) -> bool:
-        """Start up to a number of attempts side by side; False if there is nothing more, or a pause is due."""
-        claims: list[tuple[Claim, TaskTypeDefinition]] = []
-        while len(claims) < number and (claim := await self._claim()) is not None:
-            claims.append(claim)
-        results = await asyncio.gather(*map(self._start_claimed, claims), return_exceptions=True)
-        for fault in results:
-            if isinstance(fault, BaseException):
-                raise fault
-        if all(results):
-            self._pause_seconds = 0.0
-            return len(claims) == number
-        self._pause_seconds = min(max(2 * self._pause_seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
-        return False
-
-    async def _claim(self) -> tuple[Claim, TaskTypeDefinition] | None:
-        async with self.claiming:
-            if self._closed:
-                return None
-            types = self._types()
-            limits = {name: definition.concurrency for name, definition in types.items()}
-            retries = {name: definition.retry for name, definition in types.items()}
-            now_seconds = asyncio.get_running_loop().time()
-            claim = await self._queue.claim(self._concurrency, self.starts.limits(limits, now_seconds), retries)
-            if claim is None:
-                return None
-            self.starting.add(claim.attempt_id)
-            return claim, types[claim.task_type]
-
-    async def _start_claimed(self, claimed: tuple[Claim, TaskTypeDefinition]) -> bool:
-        claim, definition = claimed
+        The starts under way outlive a fault of this loop (a claim that Redis does not answer), not its cancellation.
+        """
+        self._wake, self._shown = wake, None
         try:
-            return await self._start(claim, self._spec(claim, definition))
-        finally:
-            self.starting.discard(claim.attempt_id)
-            self._start_over.set()
+            while True:
+                if await self.start_next() is None:
+                    await self._show_held()
+                    until_next = self._book.seconds_until_next()
+                    await wait_at_most(wake, POLL_SECONDS if until_next is None else min(until_next, POLL_SECONDS))
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                await self.cut_off()
+            raise
 
-    async def _start(self, claim: Claim, spec: AttemptSpec) -> bool:
-        """Start an attempt; False if that was not possible for a reason that others will meet too."""
-        names = {"task_id": claim.attempt_id.task_id, "attempt": claim.attempt_id.attempt, "task_type": claim.task_type}
+    async def cut_off(self) -> None:
+        """End the starts under way: another service leads now, and sees which of them there are."""
+        await cancel(*self._starts)
+
+    async def start_next(self) -> asyncio.Task[None] | None:
+        """Claim an attempt and begin to start it in the background; None if nothing can be claimed now."""
+        types = self._types()
+        claim = await self._book.claim(lambda: self._claim(types))
+        if claim is None:
+            return None
+        start = asyncio.create_task(
+            self._start_claimed(claim, types[claim.task_type]), name=f"start-{claim.attempt_id}"
+        )
+        self._starts.add(start)
+        start.add_done_callback(partial(self._after_start, claim))
+        return start
+
+    async def _claim(self, types: Mapping[str, TaskTypeDefinition]) -> Claim | None:
+        limits = self._book.limits({name: definition.concurrency for name, definition in types.items()})
+        if self._closed or not limits:
+            return None
+        retries = {name: definition.retry for name, definition in types.items()}
+        return await self._queue.claim(self._concurrency, limits, retries)
+
+    def _after_start(self, claim: Claim, start: asyncio.Task[None]) -> None:
+        self._starts.discard(start)
+        if self._book.is_at_limit(claim.task_type):
+            self._wake.set()
+        self._book.over(claim.attempt_id)
+
+    async def _show_held(self) -> None:
+        """Keep where every service sees it which types are held back, and why."""
+        held = self._book.held()
+        if held != self._shown:
+            await self._queue.hold(held)
+            self._shown = held
+
+    async def _start_claimed(self, claim: Claim, definition: TaskTypeDefinition) -> None:
+        """Start an attempt; if that fails its task goes back to the queue, or ends. Raises cancellations only."""
         try:
-            await self._start_patiently(spec)
+            await self._start(claim, definition)
+        except (QueueUnavailable, NotLeading) as fault:  # the slot is seen to be without an attempt, by whoever leads
+            logger.warning("start_not_recorded", extra=_names(claim) | {"reason": str(fault)})
+        except Exception:
+            logger.exception("start_failed", extra=_names(claim))
+
+    async def _start(self, claim: Claim, definition: TaskTypeDefinition) -> None:
+        began_seconds = asyncio.get_running_loop().time()
+        try:
+            await self._start_patiently(claim, self._spec(claim, definition))
         except StartRefused as fault:
-            logger.warning("attempt_refused", extra=names | {"reason": str(fault)})
+            logger.warning("attempt_refused", extra=_names(claim) | {"reason": str(fault)})
             await self._fail(claim, Reason(fault.code, str(fault)))
-            return True
         except StartError as fault:
-            logger.warning("attempt_not_started", extra=names | {"reason": str(fault)})
-            reason = Reason(fault.code, f"The attempt could not be started and is tried again: {fault}")
-            await self._queue.requeue(claim.attempt_id, reason, counts_as_loss=False)
+            logger.warning("attempt_not_started", extra=_names(claim) | {"reason": str(fault)})
             if fault.code == Obstacle.QUOTA:
-                self.rest(claim.task_type)
-            return fault.code == Obstacle.QUOTA
-        logger.info("attempt_started", extra=names)
-        return True
+                self._book.rest(claim.task_type, str(fault))
+            else:
+                self._book.failed(claim.task_type, str(fault), began_seconds=began_seconds)
+            await self._put_back(claim, fault)
+        except Exception as fault:
+            logger.exception("start_failed", extra=_names(claim))
+            await self._fail(claim, Reason(ErrorCode.CANNOT_START, _unexpected(fault)))
+        else:
+            if self._book.succeeded(claim.task_type):
+                self._wake.set()
+            logger.info("attempt_started", extra=_names(claim))
 
-    async def _start_patiently(self, spec: AttemptSpec) -> None:
-        """Start an attempt, again and again for a while if nobody knows whether it was."""
+    async def _start_patiently(self, claim: Claim, spec: AttemptSpec) -> None:
+        """Start an attempt, again and again for a while if nobody knows whether it was.
+
+        Raises:
+            StartError: if it was not; `may_exist` says of all tries whether one may have started it all the same.
+        """
         loop = asyncio.get_running_loop()
-        until, pause = loop.time() + START_PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
+        until, pause, may_exist = loop.time() + START_PATIENCE_SECONDS, FIRST_PAUSE_SECONDS, False
         while True:
             try:
-                await self._executor.start(spec)
+                await self._start_once(spec)
             except StartUnknown as fault:
+                may_exist |= fault.may_exist
                 wait_seconds = max(pause, fault.retry_after_seconds or 0)
                 if loop.time() + wait_seconds >= until:
+                    fault.may_exist = may_exist
                     raise
+                self._book.unanswered(claim.task_type, str(fault))
+                self._wake.set()
                 await asyncio.sleep(wait_seconds)
                 pause *= 2
+            except StartError as fault:
+                fault.may_exist |= may_exist
+                raise
             else:
                 return
+
+    async def _start_once(self, spec: AttemptSpec) -> None:
+        try:
+            async with asyncio.timeout(LONGEST_START_SECONDS):
+                await self._executor.start(spec)
+        except TimeoutError:
+            raise StartUnknown(f"the start was not over after {LONGEST_START_SECONDS:g} seconds") from None
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            raise StartUnknown("the start was cut off by a library that it uses") from None
+
+    async def _put_back(self, claim: Claim, fault: StartError) -> None:
+        reason = Reason(fault.code, f"The attempt could not be started and is tried again: {fault}")
+        await self._queue.requeue(claim.attempt_id, reason, counts_as_loss=False, never_started=not fault.may_exist)
 
     async def _fail(self, claim: Claim, reason: Reason) -> None:
         """End a task whose attempt can never be started. If it has moved on meanwhile, the next sweep sees to it."""
@@ -181,3 +214,13 @@ class Dispatcher:
             Env.TOKEN: claim.token,
         }
         return AttemptSpec(claim.attempt_id, claim.task_type, environment, claim.timeout_ms / 1000, definition)
+
+
+def _names(claim: Claim) -> dict[str, Any]:
+    return {"task_id": claim.attempt_id.task_id, "attempt": claim.attempt_id.attempt, "task_type": claim.task_type}
+
+
+def _unexpected(fault: Exception) -> str:
+    """Describe an error that nobody foresaw; its text may hold what no database takes."""
+    text = str(fault).encode(errors="replace").decode()[:MESSAGE_CHARACTERS]
+    return f"The attempt could not be started: {type(fault).__name__}: {text}. Look at what its task type sets."

@@ -11,7 +11,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from api.controller.supervise import cancel
+from api.cancellation import cancel
 from api.queue.errors import QueueUnavailable
 
 if TYPE_CHECKING:
@@ -33,12 +33,15 @@ class Leadership:
         self._owner = owner
 
     async def lead(self, duties: Callable[[], Awaitable[None]]) -> None:
-        """Do the leader's duties whenever the lease is ours, for ever."""
+        """Do the leader's duties whenever the lease is ours, for ever.
+
+        Duties that end or fail are begun again after a pause.
+        """
         while True:
             if await self._queue.lead(self._owner, LEASE_SECONDS):
                 logger.info("leadership_taken", extra={"owner": self._owner})
-                await self._lead_while_held(duties)
-                logger.warning("leadership_lost", extra={"owner": self._owner})
+                if await self._lead_while_held(duties):
+                    logger.warning("leadership_lost", extra={"owner": self._owner})
             await asyncio.sleep(RENEW_SECONDS)
 
     async def resign(self) -> None:
@@ -46,16 +49,22 @@ class Leadership:
         with suppress(QueueUnavailable):
             await self._queue.resign(self._owner)
 
-    async def _lead_while_held(self, duties: Callable[[], Awaitable[None]]) -> None:
+    async def _lead_while_held(self, duties: Callable[[], Awaitable[None]]) -> bool:
+        """Return whether the lease was lost; False if the duties ended by themselves."""
         loop = asyncio.get_running_loop()
         doing = asyncio.ensure_future(duties())
         held_until = loop.time() + LEASE_SECONDS
         try:
             while loop.time() < held_until:
                 await asyncio.wait([doing], timeout=RENEW_SECONDS)
+                if doing.done():  # waiting for it again would not wait
+                    fault = None if doing.cancelled() else doing.exception()
+                    logger.error("leader_ended", exc_info=fault, extra={"owner": self._owner})
+                    return False
                 with suppress(QueueUnavailable):
                     if not await self._queue.lead(self._owner, LEASE_SECONDS):
-                        return
+                        return True
                     held_until = loop.time() + LEASE_SECONDS
         finally:
             await cancel(doing)
+        return True

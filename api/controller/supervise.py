@@ -6,56 +6,60 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from api.cancellation import cancel, is_being_cancelled
 from api.queue.errors import NotLeading, QueueUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
+
+__all__ = ["cancel", "do_all", "supervise", "wait_at_most"]
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
-CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
 async def supervise(name: str, duty: Callable[[], Awaitable[None]]) -> None:
-    """Run a duty for ever, again after a growing pause whenever it fails. Ends by being cancelled."""
+    """Run a duty for ever, again after a growing pause whenever it ends or fails. Ends only by being cancelled."""
     pause = FIRST_PAUSE_SECONDS
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
-        try:
-            await duty()
-        except QueueUnavailable as fault:
-            logger.warning("duty_waits_for_redis", extra={"duty": name, "reason": fault.reason})
-        except NotLeading:
-            logger.warning("duty_refused", extra={"duty": name})
-        except Exception:
-            logger.exception("duty_failed", extra={"duty": name})
+        await _run_once(name, duty)
         if loop.time() - began > LONGEST_PAUSE_SECONDS:
             pause = FIRST_PAUSE_SECONDS
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-async def cancel(*tasks: asyncio.Future[None]) -> None:
-    """Cancel tasks and wait until they are over.
+async def _run_once(name: str, duty: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await duty()
+    except QueueUnavailable as fault:
+        logger.warning("duty_waits_for_redis", extra={"duty": name, "reason": fault.reason})
+    except NotLeading:
+        logger.warning("duty_refused", extra={"duty": name})
+    except asyncio.CancelledError:
+        if is_being_cancelled():
+            raise
+        logger.exception("duty_failed", extra={"duty": name})
+    except Exception:
+        logger.exception("duty_failed", extra={"duty": name})
 
-    They are cancelled until they are: up to Python 3.11 `asyncio.wait_for`, which redis-py uses, loses a cancellation
-    that comes together with a reply (python/cpython#86296).
+
+async def do_all(duties: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+    """Run duties side by side, each supervised, until cancelled.
+
+    Raises:
+        RuntimeError: if one ends all the same; then all are ended, so that whoever runs them can begin them again.
     """
-    pending = set(tasks)
-    interruption = None
-    while pending:
-        for task in pending:
-            task.cancel()
-        try:
-            await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
-        except asyncio.CancelledError as error:  # the caller is being cancelled too: no task is left behind for that
-            interruption = error
-        pending = {task for task in pending if not task.done()}
-    if interruption is not None:
-        raise interruption
+    running = [asyncio.create_task(supervise(name, duty), name=name) for name, duty in duties.items()]
+    try:
+        ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel(*running)
+    raise RuntimeError(f"Loops ended that never should: {', '.join(sorted(task.get_name() for task in ended))}")
 
 
 async def wait_at_most(event: asyncio.Event, seconds: float) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from api.controller.isolate import Isolation
 from api.core.task import Reason
 from api.queue.conclude import conclude
 from runner.contract import ErrorCode, State
@@ -23,13 +25,14 @@ STEP: Final = 100
 
 
 class Withdrawer:
-    """Looks which types have been removed, and ends what waits for them."""
+    """Looks which types have been removed, and ends what waits for them. A task that cannot be ended stops no other."""
 
     def __init__(self, queue: Queue, types: Definitions) -> None:
         self._queue = queue
         self._types = types
         self._known: set[str] = set()
         self._unknown_since: dict[str, float] = {}
+        self._isolation = Isolation("withdraw")
 
     async def withdraw(self) -> None:
         """Look time and again, for ever."""
@@ -50,18 +53,25 @@ class Withdrawer:
         self._unknown_since = {name: self._unknown_since.get(name, now_seconds) for name in missing}
         for name in missing:
             if name in self._known or now_seconds - self._unknown_since[name] >= UNKNOWN_SECONDS:
-                await self._fail_all(name)
+                await self._isolation.work(name, partial(self._fail_all, name), None)
 
     async def _fail_all(self, task_type: str) -> None:
-        ended = 0
-        while number := await self._fail_some(task_type):
-            ended += number
-        logger.warning("task_type_removed", extra={"task_type": task_type, "tasks": ended})
+        """Go through all that waits, page by page: what cannot be ended is left behind."""
+        ended, cursor = 0, None
+        while True:
+            page = await self._queue.list(cursor=cursor, limit=STEP, states=(State.QUEUED,), task_type=task_type)
+            for summary in page.tasks:
+                ended += await self._isolation.work(summary.task_id, partial(self._fail, summary.task_id, task_type), 0)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        if ended:
+            logger.warning("task_type_removed", extra={"task_type": task_type, "tasks": ended})
 
-    async def _fail_some(self, task_type: str) -> int:
+    async def _fail(self, task_id: str, task_type: str) -> int:
         """Return how many were ended: what moved on meanwhile is none of them."""
+        found = await self._queue.read(task_id)
+        if found is None or found[0].state is not State.QUEUED:
+            return 0
         reason = Reason(ErrorCode.TYPE_REMOVED, f"The task type {task_type} is there no more")
-        page = await self._queue.list(cursor=None, limit=STEP, states=(State.QUEUED,), task_type=task_type)
-        found = [await self._queue.read(summary.task_id) for summary in page.tasks]
-        waiting = [read[0] for read in found if read is not None and read[0].state is State.QUEUED]
-        return sum([await conclude(self._queue, task, State.FAILED, reason) for task in waiting])
+        return int(await conclude(self._queue, found[0], State.FAILED, reason))

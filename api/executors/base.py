@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class StartError(Exception):
     """An attempt could not be started, and may be later; the message says why, in the words of the place it runs in.
 
-    `code` is that of the reason which the task shows while it waits for its next start.
+    `code` is that of the reason which the task shows while it waits for its next start. `may_exist` says that
+    something of the attempt may have been started all the same: then its number is not given again.
     """
 
-    def __init__(self, message: str, code: str = ErrorCode.CANNOT_START) -> None:
+    def __init__(self, message: str, code: str = ErrorCode.CANNOT_START, *, may_exist: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.may_exist = may_exist
 
 
 class StartRefused(StartError):  # noqa: N818 - an answer, not a mistake
@@ -33,10 +35,10 @@ class StartRefused(StartError):  # noqa: N818 - an answer, not a mistake
 
 
 class StartUnknown(StartError):  # noqa: N818
-    """Nobody knows whether it was started: the place does not answer. Asked again it is started once all the same."""
+    """It may be started soon, or may have been started: the place does not answer. Asked again it is started once."""
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, retry_after_seconds: float | None = None, *, may_exist: bool = True) -> None:
+        super().__init__(message, may_exist=may_exist)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
-from api.core.task import TaskSummary
+from api.core.task import Reason, TaskSummary
 from api.core.task_types import NO_RETRIES
 from api.queue.deliveries import Deliveries
 from api.queue.errors import QueueUnavailable, translated
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from redis.commands.core import AsyncScript
 
     from api.core.observation import StopReason
-    from api.core.task import Reason, Task
+    from api.core.task import Task
     from api.core.task_types import RetryRule
     from api.queue.shapes import QueueLimits, Retention, Submission
 
@@ -127,7 +128,10 @@ class Queue:
     async def read(self, task_id: str) -> tuple[Task, SlotUse] | None:
         """Return a task and the slots in use beside it, or None if there is no such task."""
         reply = await self._call("read", task_id)
-        return None if reply is None else (task_from_view(reply[0]), SlotUse(reply[1], reply[2]))
+        if reply is None:
+            return None
+        view, total, of_type, held = reply
+        return task_from_view(view), SlotUse(total, of_type, None if held is None else Reason(*json.loads(held)))
 
     async def look(self, task_id: str) -> Look:
         """Return a task and the time at one instant, for the leader: what it decides by them stays true."""
@@ -168,15 +172,27 @@ class Queue:
         return bool(await self._call("release", *arguments) == 1)
 
     async def requeue(
-        self, attempt_id: AttemptId, reason: Reason, *, counts_as_loss: bool, is_retry: bool = False
+        self,
+        attempt_id: AttemptId,
+        reason: Reason,
+        *,
+        counts_as_loss: bool,
+        is_retry: bool = False,
+        never_started: bool = False,
     ) -> bool:
         """Put a task back to its old place, a retry after its pause, and free the slot.
 
+        The number of an attempt that certainly was never started is given to the next one.
         Returns False if the attempt is not the current one.
         """
-        kind = "retry" if is_retry else "loss" if counts_as_loss else ""
+        kind = "unstarted" if never_started else "retry" if is_retry else "loss" if counts_as_loss else ""
         arguments = (attempt_id.task_id, attempt_id.attempt, kind, reason.code, reason.message)
         return bool(await self._call("requeue", *arguments, self._owner) == 1)
+
+    async def hold(self, held: Mapping[str, Reason]) -> None:
+        """Keep which types are held back now, each with the reason: it is shown while their tasks wait."""
+        rows = [word for name, reason in held.items() for word in (name, json.dumps([reason.code, reason.message]))]
+        await self._call("hold", self._owner, *rows)
 
     async def note_waiting(self, attempt_id: AttemptId, reason: Reason | None) -> None:
         """Keep why an attempt that is starting has not begun yet; None if nothing is known to be in its way."""

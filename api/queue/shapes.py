@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from api.core.observation import AttemptId
-    from api.core.task import Task, TaskSummary
+    from api.core.task import Reason, Task, TaskSummary
     from runner.contract import DeliveryStatus, State
     from runner.delivery.tries import PastTry
 
@@ -84,10 +84,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class SlotUse:
-    """How many slots are taken: by all types, and by the type in question."""
+    """How many slots are taken: by all types, and by the type in question; `held` is why that is held back, if so."""
 
     total: int
     of_type: int
+    held: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

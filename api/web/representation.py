@@ -110,6 +110,8 @@ def waiting_reason(task: Task, use: SlotUse, concurrency: int, type_concurrency:
         return Reason("no_free_slot", f"{_all_slots(concurrency)} taken; {before}")
     if type_concurrency is not None and use.of_type >= type_concurrency:
         return Reason("type_at_limit", f"{_all_slots(type_concurrency, ' for ' + task.task_type)} taken; {before}")
+    if use.held is not None:
+        return Reason(use.held.code, f"{use.held.message}; {before}")
     return Reason("about_to_start", f"A slot is free; {before}")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import logging
+from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
 from api.executors.kubernetes.observe import ENDED
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from api.executors.kubernetes.seen import Object
+
+logger = logging.getLogger(__name__)
 
 VANISHED_SECONDS: Final = 60.0
 """How long something is known of an attempt of which nothing is left: for whoever begins to lead then."""
@@ -45,8 +48,9 @@ class Attempts:
         will not come back.
         """
         version = version_of(listed)
-        present = {raw["metadata"]["uid"] for raw in listed.get("items", ())}
-        taken = [self.take(kind, "MODIFIED", raw) for raw in listed.get("items", ())]
+        items = [raw for raw in listed.get("items") or () if is_object(raw)]
+        present = {raw["metadata"]["uid"] for raw in items}
+        taken = [self._take_if_readable(kind, raw) for raw in items]
         changed = {attempt_id for attempt_id in taken if attempt_id is not None}
         for seen in self:
             for kept in _kept(seen, kind):
@@ -54,11 +58,20 @@ class Attempts:
                     kept.deleted = True
                     changed.add(seen.attempt_id)
         if kind == "pods":
-            self._forgotten -= set(forgotten_before) - {attempt_of(raw) for raw in listed.get("items", ())}
+            self._forgotten -= set(forgotten_before) - {attempt_of(raw) for raw in items}
         return changed
+
+    def _take_if_readable(self, kind: str, raw: Object) -> AttemptId | None:
+        try:
+            return self.take(kind, "MODIFIED", raw)
+        except (AttributeError, KeyError, TypeError, ValueError):  # one strange object hides no other
+            logger.exception("change_unreadable", extra={"kind": kind, "name_of_object": raw["metadata"]["name"]})
+            return None
 
     def take(self, kind: str, change: str, raw: Object) -> AttemptId | None:
         """Take a Job or a pod as it was at a change; return whose it is if that is news."""
+        if not is_object(raw):
+            return None
         attempt_id = attempt_of(raw)
         if attempt_id is None or attempt_id in self._forgotten:
             return None
@@ -67,7 +80,7 @@ class Attempts:
         seen = self._seen.get(attempt_id)
         if seen is None:
             # A pod that is over and has no Job is about to be collected: nobody is waiting for its end.
-            if deleted or (kind == "pods" and raw.get("status", {}).get("phase") in ENDED):
+            if deleted or (kind == "pods" and (raw.get("status") or {}).get("phase") in ENDED):
                 return None
             seen = self._seen[attempt_id] = Seen(attempt_id)
         before = seen.job if kind == "jobs" else seen.pods.get(raw["metadata"]["name"])
@@ -84,7 +97,7 @@ class Attempts:
 
     def take_warning(self, event: Object) -> AttemptId | None:
         """Take an Event that warns of an attempt's Job or pod."""
-        about = event.get("involvedObject", {})
+        about = event.get("involvedObject") or {}
         name = str(about.get("name", "")).removeprefix(JOB_PREFIX)
         # The name of a pod is that of its Job with a part more.
         task_id, _, attempt = (name.rpartition("-")[0] if about.get("kind") == "Pod" else name).rpartition("-")
@@ -111,8 +124,14 @@ class Attempts:
 def _trimmed(raw: Object) -> Object:
     """Return an object without what nobody here looks at: most of its size, and there may be thousands."""
     metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
-    spec = {name: value for name, value in raw.get("spec", {}).items() if name == "suspend"}
+    spec = {name: value for name, value in (raw.get("spec") or {}).items() if name == "suspend"}
     return raw | {"metadata": metadata, "spec": spec}
+
+
+def is_object(raw: Any) -> bool:  # noqa: ANN401 - what a server sent
+    """Return whether this is an object with the names that every object has: a proxy may send anything."""
+    metadata = raw.get("metadata") if isinstance(raw, dict) else None
+    return isinstance(metadata, dict) and all(isinstance(metadata.get(name), str) for name in ("uid", "name"))
 
 
 def _kept(seen: Seen, kind: str) -> list[Kept]:

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 HTTPS_PORT: Final = 443
 CALL_SECONDS: Final = 10.0
+CREATE_SECONDS: Final = 15.0
+"""Longer than an API server waits for an admission webhook by default: else its answer about that is never heard."""
 CONNECT_SECONDS: Final = 3.0
+PAGE: Final = 500
+MOST_PAGES: Final = 1000
+GONE: Final = 410
 WATCH_SECONDS: Final = 30
 """How long a watch lasts before it is asked for again: a connection that has died in silence is noticed by then."""
 SILENCE_SECONDS: Final = 10.0
@@ -83,12 +88,17 @@ class Cluster:
                 _use_service_account(configuration, self._access.service_account)
             else:
                 await load_kube_config(str(self._access.kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+            # A proxy of the environment is for the world outside: the API server is never reached through it.
+            configuration.client_session_kwargs = {"trust_env": False}
+            configuration.retries = None
+            api = ApiClient(configuration)
+            urlsplit(configuration.host).port  # noqa: B018 - raises if it is none
         except (ConfigException, OSError, KeyError) as error:
             raise ClusterUnusable(f"No way to a Kubernetes cluster is known: {error}") from None
-        # A proxy of the environment is for the world outside: the API server is never reached through it.
-        configuration.client_session_kwargs = {"trust_env": False}
-        configuration.retries = None
-        self._api = ApiClient(configuration)
+        except Exception as error:  # noqa: BLE001 - files of others, read by libraries: anything may be wrong
+            where = self._access.kubeconfig or self._access.service_account
+            raise ClusterUnusable(f"{where} cannot be used: {type(error).__name__}: {error}") from None
+        self._api = api
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -104,8 +114,30 @@ class Cluster:
             await self._api.close()  # type: ignore[no-untyped-call]
 
     async def list(self, kind: str, **query: str) -> Object:
-        """Return the list of all objects of a kind that match, as the API server has them now."""
-        return await self._call("GET", self._path(kind, None, query))
+        """Return the list of all objects of a kind that match, asked for page by page.
+
+        It is as of now, unless `resourceVersion` asks for less: at "0" for what the API server has in its cache.
+        """
+        page = await self._page(kind, query)
+        items = list(page.get("items") or ())
+        for _ in range(MOST_PAGES):
+            following = (page.get("metadata") or {}).get("continue")
+            if not following:
+                return page | {"items": items}
+            try:
+                page = await self._page(kind, query | {"continue": str(following)})
+            except ApiError as error:
+                if error.status != GONE:
+                    raise
+                # So slow that the version of the first page is forgotten: all at once, as API servers advise.
+                return await self._call("GET", self._path(kind, None, query))
+            items += page.get("items") or ()
+        raise ApiError(0, "TooLong", f"the list of {kind} does not end: more than {MOST_PAGES} pages")
+
+    async def _page(self, kind: str, query: dict[str, str]) -> Object:
+        if "continue" in query:  # the version is in it
+            query = {name: value for name, value in query.items() if name != "resourceVersion"}
+        return await self._call("GET", self._path(kind, None, query | {"limit": str(PAGE)}))
 
     async def get(self, kind: str, name: str) -> Object:
         """Return one object."""
@@ -113,7 +145,7 @@ class Cluster:
 
     async def create(self, kind: str, body: Object) -> Object:
         """Create an object; return it as it now is."""
-        return await self._call("POST", self._path(kind, None), body)
+        return await self._call("POST", self._path(kind, None), body, CREATE_SECONDS)
 
     async def delete(self, kind: str, name: str, uid: str, *, grace_seconds: int | None = None) -> None:
         """Delete an object, and in the background what it owns, if it is still the one that we mean.
@@ -154,8 +186,8 @@ class Cluster:
         path = f"{GROUPS[kind]}/namespaces/{quote(self._access.namespace)}/{kind}"
         return path + (f"/{quote(name)}" if name else "") + (f"?{urlencode(query)}" if query else "")
 
-    async def _call(self, method: str, path: str, body: Object | None = None) -> Object:
-        response = await self._request(method, path, body, CALL_SECONDS)
+    async def _call(self, method: str, path: str, body: Object | None = None, seconds: float = CALL_SECONDS) -> Object:
+        response = await self._request(method, path, body, seconds)
         with _translated():
             found: Object = json.loads(await response.read())
         return found

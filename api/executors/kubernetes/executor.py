@@ -12,19 +12,26 @@ from api.core.observation import Cause, Observation, Phase, Program
 from api.executors.base import AttemptSpec, Executor, ExecutorUnavailable, StartError
 from api.executors.kubernetes.attempts import Attempts
 from api.executors.kubernetes.client import HTTPS_PORT, ApiError, Cluster
-from api.executors.kubernetes.faults import CONFLICT, NOT_FOUND, StartForbidden, start_fault
+from api.executors.kubernetes.faults import (
+    CONFLICT,
+    NOT_FOUND,
+    StartForbidden,
+    start_fault,
+)
 from api.executors.kubernetes.follow import Follower
 from api.executors.kubernetes.job import (
     ANNOTATION_TOKEN,
     LABEL_INSTANCE,
     build_job,
+    check_is_json,
     job_name,
     selector,
     token_hash,
 )
 from api.executors.kubernetes.observe import observe
+from api.executors.kubernetes.owner import OwnerConfigMap
 from api.executors.kubernetes.seen import attempt_of
-from api.executors.kubernetes.template import Owner, whole_seconds
+from api.executors.kubernetes.template import whole_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -60,10 +67,10 @@ class KubernetesExecutor(Executor):
         self._cluster = cluster
         self._settings = settings
         self._pods_of = pods_of
-        self._owner_config_map = owner_config_map
+        self._owner = OwnerConfigMap(cluster, owner_config_map)
         self._attempts = Attempts()
         self._selector = selector(settings.instance)
-        self._follower = Follower(cluster, self._selector, self._attempts, self._changed)
+        self._follower = Follower(cluster, self._selector, self._attempts, self._changed, self._answers)
         self._unread: dict[AttemptId, None] = {}
         self._news = asyncio.Event()
         self._closed = False
@@ -98,7 +105,8 @@ class KubernetesExecutor(Executor):
         if self._attempts.get(spec.attempt_id) is not None:
             return
         try:
-            job = build_job(spec, await self._with_owner(), self._pods_of(spec.definition))
+            job = build_job(spec, await self._settings_now(), self._pods_of(spec.definition))
+            check_is_json(job)
             raw = await self._create(spec, job)
         except ApiError as error:
             fault = start_fault(error)
@@ -117,7 +125,7 @@ class KubernetesExecutor(Executor):
         try:
             await self._delete(seen)
             await self._hasten(seen)
-        except ExecutorUnavailable:
+        except BaseException:  # a cancellation too: what was not sent for sure is sent again
             seen.stop_asked = None
             raise
 
@@ -135,21 +143,22 @@ class KubernetesExecutor(Executor):
         self._unread.pop(attempt_id, None)
 
     async def refresh(self) -> None:
-        """Ask for all Jobs and pods."""
+        """Ask for all Jobs and pods as they are, past the cache of the API server, which may not know the newest."""
         forgotten = self._attempts.forgotten()
         try:
             # Jobs first: then the pod of every Job that is over is in the list of pods, if it still exists.
             for kind in ("jobs", "pods"):
                 listed = await self._cluster.list(kind, labelSelector=self._selector)
-                await self._changed(self._attempts.take_list(kind, listed, forgotten))
+                self._changed(self._attempts.take_list(kind, listed, forgotten))
         except ApiError as error:
-            self._answering_since = None
+            self._answers(answering=False)
             raise ExecutorUnavailable(error.message) from None
-        self._answering_since = self._answering_since or time.time()
+        self._answers(answering=True)
 
     async def list(self) -> Sequence[Observation]:
         """Return an observation of each attempt that is not forgotten: what was asked for, and all changes since."""
-        return tuple([await self._observe(seen) for seen in self._attempts])
+        await self._look_for_owner()
+        return tuple(self._look(seen) for seen in self._attempts)
 
     async def watch(self) -> AsyncGenerator[Observation, None]:
         """Follow what happens in the cluster, and yield an observation of each attempt that is over. For one reader.
@@ -164,19 +173,17 @@ class KubernetesExecutor(Executor):
                     del self._unread[attempt_id]
                     seen = self._attempts.get(attempt_id)
                     if seen is not None:
-                        yield await self._observe(seen)
+                        await self._look_for_owner()
+                        yield self._look(seen)
                 self._news.clear()
                 if not self._closed:
                     await self._news.wait()
         finally:
             await self._follower.end()
 
-    async def _with_owner(self) -> JobSettings:
-        if self._owner_config_map is None or self._settings.owner is not None:
-            return self._settings
-        found = await self._cluster.get("configmaps", self._owner_config_map)
-        self._settings = replace(self._settings, owner=Owner(self._owner_config_map, found["metadata"]["uid"]))
-        return self._settings
+    async def _settings_now(self) -> JobSettings:
+        owner = await self._owner.get()
+        return self._settings if owner is None else replace(self._settings, owner=owner)
 
     async def _create(self, spec: AttemptSpec, job: Object) -> Object:
         try:
@@ -190,7 +197,9 @@ class KubernetesExecutor(Executor):
             raise ApiError(CONFLICT, "AlreadyExists", f"There is a Job {metadata['name']} already, and it is not ours")
         if (metadata.get("annotations") or {}).get(ANNOTATION_TOKEN) != token_hash(spec):
             await self._cluster.delete("jobs", metadata["name"], metadata["uid"])
-            raise StartError(f"There was a Job {metadata['name']} of another attempt with the same number")
+            raise StartError(
+                f"There was a Job {metadata['name']} of another attempt with the same number", may_exist=True
+            )
         logger.info("attempt_adopted", extra={"attempt": str(spec.attempt_id)})
         return raw
 
@@ -221,7 +230,11 @@ class KubernetesExecutor(Executor):
             if error.status not in GONE_STATUSES:
                 raise ExecutorUnavailable(error.message) from None
 
-    async def _changed(self, attempt_ids: set[AttemptId]) -> None:
+    def _answers(self, *, answering: bool) -> None:
+        """Note whether the API server answers: while it does not, no node can tell it of its pods."""
+        self._answering_since = (self._answering_since or time.time()) if answering else None
+
+    def _changed(self, attempt_ids: set[AttemptId]) -> None:
         """Tell of what is worth it; a Job without a pod is told of by `list` alone, which has seen both."""
         for attempt_id in attempt_ids:
             seen = self._attempts.get(attempt_id)
@@ -236,24 +249,33 @@ class KubernetesExecutor(Executor):
         moved = observation.program is not before and observation.program is not Program.WAITING
         return observation.phase is not Phase.ALIVE or moved
 
-    async def _observe(self, seen: Seen) -> Observation:
-        observation = self._look(seen)
-        if observation.cause is not Cause.JOB_DELETED or seen.owner_gone is not None:
-            return observation
-        seen.owner_gone = await self._is_owner_gone()
-        if seen.owner_gone:  # what is started from now on belongs to the next one, if there is one
-            self._settings = replace(self._settings, owner=None)
-        return self._look(seen)
-
-    async def _is_owner_gone(self) -> bool:
-        owner = self._settings.owner
-        if owner is None:
-            return False
-        try:
-            found = await self._cluster.get("configmaps", owner.name)
-        except ApiError as error:
-            return error.status == NOT_FOUND
-        return found["metadata"]["uid"] != owner.uid or "deletionTimestamp" in found["metadata"]
+    async def _look_for_owner(self) -> None:
+        """Find out, by one call for all, whether the Jobs that somebody deleted went with what they belonged to."""
+        asking = [seen for seen in self._attempts if _was_deleted_by_somebody(seen, self._read(seen))]
+        if not asking:
+            return
+        gone = await self._owner.is_gone()
+        for seen in asking:
+            seen.owner_gone = gone
 
     def _look(self, seen: Seen) -> Observation:
-        return observe(seen, time.time(), self._answering_since)
+        """Return what is seen of an attempt; while nobody knows why its Job was deleted, that is not told."""
+        observation = self._read(seen)
+        if _was_deleted_by_somebody(seen, observation) and self._owner.is_known:
+            return replace(observation, phase=Phase.ALIVE, cause=None)
+        return observation
+
+    def _read(self, seen: Seen) -> Observation:
+        """Read what was seen of an attempt. What cannot be read is alive while anything is left of it."""
+        try:
+            return observe(seen, time.time(), self._answering_since)
+        except Exception:
+            if not seen.unreadable:
+                logger.exception("attempt_not_read", extra={"attempt": str(seen.attempt_id)})
+            seen.unreadable = True
+            return Observation(seen.attempt_id, Phase.ALIVE if seen.is_left else Phase.GONE, stop_asked=seen.stop_asked)
+
+
+def _was_deleted_by_somebody(seen: Seen, observation: Observation) -> bool:
+    """Whether a Job was deleted, not by us, of which nobody knows yet whether it went with its owner."""
+    return observation.cause is Cause.JOB_DELETED and seen.owner_gone is None and seen.stop_asked is None

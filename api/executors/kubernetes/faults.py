@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 CLUSTER_REFUSES: Final = "cluster_refuses"
 """The code of the reason why no task at all can be started."""
 
+WEBHOOK_FAILED: Final = "failed calling webhook"
+"""What an API server says whose admission webhook does not answer: it asks before it stores anything."""
+
 UNREACHABLE, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY, SERVER_ERROR = 0, 401, 403, 404, 409, 429, 500
 
 
@@ -26,7 +29,9 @@ class StartForbidden(StartError):  # noqa: N818 - an answer, not a mistake
 def start_fault(error: ApiError) -> StartError:
     """Return what is to become of an attempt whose Job could not be created."""
     message = error.message
-    if error.status in {UNREACHABLE, CONFLICT, TOO_MANY} or error.status >= SERVER_ERROR:
+    if error.status == TOO_MANY or (error.status == SERVER_ERROR and WEBHOOK_FAILED in message):
+        return StartUnknown(message, error.retry_after_seconds, may_exist=False)
+    if error.status in {UNREACHABLE, CONFLICT} or error.status >= SERVER_ERROR:
         return StartUnknown(message, error.retry_after_seconds)
     if error.status in {UNAUTHORIZED, NOT_FOUND}:
         return StartForbidden(message)

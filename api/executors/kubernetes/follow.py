@@ -7,10 +7,12 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from api.cancellation import cancel, is_being_cancelled
 from api.executors.kubernetes.client import ApiError
+from api.executors.kubernetes.faults import SERVER_ERROR, TOO_MANY, UNREACHABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from api.core.observation import AttemptId
     from api.executors.kubernetes.attempts import Attempts
@@ -21,25 +23,37 @@ logger = logging.getLogger(__name__)
 
 KINDS: Final = ("jobs", "pods", "events")
 GONE: Final = 410
+SILENT: Final = frozenset({UNREACHABLE, TOO_MANY})
+FROM_CACHE: Final = "0"
+"""The version of a list that the API server answers from its cache. That may lag: the watch from there catches up."""
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 10.0
+SHORT_WATCH_SECONDS: Final = 1.0
+"""A watch that is over sooner than this has not worked, however it ended."""
 
 
 class Follower:
-    """Keeps `attempts` up to date, and tells `changed` of those of which anything is new."""
+    """Keeps `attempts` up to date, and tells `changed` of those of which anything is new.
+
+    `answers` is told whether the API server answers.
+    """
 
     def __init__(
         self,
         cluster: Cluster,
         selector: str,
         attempts: Attempts,
-        changed: Callable[[set[AttemptId]], Awaitable[None]],
+        changed: Callable[[set[AttemptId]], None],
+        answers: Callable[..., None],
     ) -> None:
         self._cluster = cluster
         self._selector = selector
         self._attempts = attempts
         self._changed = changed
+        self._answers = answers
         self._following: list[asyncio.Task[None]] = []
+        self._expired: set[str] = set()
+        """The kinds of which the cache is too old to be watched from: their next list passes it by."""
 
     def begin(self) -> None:
         """Follow, in the background."""
@@ -47,41 +61,60 @@ class Follower:
 
     async def end(self) -> None:
         """Stop following."""
-        for task in self._following:
-            task.cancel()
-        await asyncio.gather(*self._following, return_exceptions=True)
+        await cancel(*self._following)
 
     async def _follow(self, kind: str) -> None:
+        """List and watch, for ever. The pause before the next list grows until a watch has worked for a while."""
+        loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE_SECONDS
         while True:
-            try:
-                version = await self._list(kind)
+            began = loop.time()
+            seconds = await self._follow_once(kind)
+            if loop.time() - began > LONGEST_PAUSE_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
-                while True:
-                    version = await self._watch(kind, version)
-            except ApiError as error:
-                if error.status == GONE:
-                    continue
-                logger.warning("watch_interrupted", extra={"kind": kind, "reason": error.message})
-                seconds = max(pause, error.retry_after_seconds or 0)
-            except Exception:
-                logger.exception("watch_failed", extra={"kind": kind})
-                seconds = pause
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(max(pause, seconds))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _follow_once(self, kind: str) -> float:
+        """List and watch until that breaks; return for how many seconds the API server wants to be left alone."""
+        loop = asyncio.get_running_loop()
+        try:
+            version = await self._list(kind)
+            self._answers(answering=True)
+            while True:
+                began = loop.time()
+                version = await self._watch(kind, version)
+                if loop.time() - began < SHORT_WATCH_SECONDS:
+                    logger.warning("watch_interrupted", extra={"kind": kind, "reason": "it ended at once"})
+                    return 0.0
+        except ApiError as error:
+            if error.status == GONE:
+                self._expired.add(kind)
+                return 0.0
+            self._answers(answering=not (error.status in SILENT or error.status >= SERVER_ERROR))
+            logger.warning("watch_interrupted", extra={"kind": kind, "reason": error.message})
+            return error.retry_after_seconds or 0.0
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            logger.exception("watch_failed", extra={"kind": kind})
+        except Exception:
+            logger.exception("watch_failed", extra={"kind": kind})
+        return 0.0
 
     def _query(self, kind: str) -> dict[str, str]:
         return {"fieldSelector": "type=Warning"} if kind == "events" else {"labelSelector": self._selector}
 
     async def _list(self, kind: str) -> str:
         """Take all there is; return the version from which to watch."""
-        forgotten = self._attempts.forgotten()
-        listed = await self._cluster.list(kind, **self._query(kind))
+        from_cache = {} if kind in self._expired else {"resourceVersion": FROM_CACHE}
+        self._expired.discard(kind)
+        listed = await self._cluster.list(kind, **self._query(kind), **from_cache)
         if kind == "events":
-            for event in listed.get("items", ()):
-                self._attempts.take_warning(event)
+            for event in listed.get("items") or ():
+                self._take(kind, "ADDED", event)
         else:
-            await self._changed(self._attempts.take_list(kind, listed, forgotten))
+            self._changed(self._attempts.take_list(kind, listed))
         self._attempts.drop_vanished(time.monotonic())
         return str(listed["metadata"]["resourceVersion"])
 
@@ -90,14 +123,16 @@ class Follower:
         async for change, raw in self._cluster.watch(kind, version, **self._query(kind)):
             version = str(raw["metadata"]["resourceVersion"])
             if change != "BOOKMARK":
-                await self._take(kind, change, raw)
+                self._take(kind, change, raw)
         self._attempts.drop_vanished(time.monotonic())
         return version
 
-    async def _take(self, kind: str, change: str, raw: Object) -> None:
-        if kind == "events":
-            self._attempts.take_warning(raw)
-            return
-        attempt_id = self._attempts.take(kind, change, raw)
-        if attempt_id is not None:
-            await self._changed({attempt_id})
+    def _take(self, kind: str, change: str, raw: Object) -> None:
+        """Take a change. One that cannot be read costs no other."""
+        try:
+            if kind == "events":
+                self._attempts.take_warning(raw)
+            elif (attempt_id := self._attempts.take(kind, change, raw)) is not None:
+                self._changed({attempt_id})
+        except Exception:
+            logger.exception("change_unreadable", extra={"kind": kind})

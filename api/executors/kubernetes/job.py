@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any, Final
 
+from api.executors.base import StartRefused
 from api.executors.kubernetes.template import CONTAINER, build_template, grace_seconds
 from runner.contract import EXIT_BY_SIGTERM, EXIT_OK, EXIT_TERMINATED, Env
 
@@ -82,6 +84,21 @@ def build_job(spec: AttemptSpec, settings: JobSettings, pods: PodSettings) -> di
             "template": build_template(spec, settings, pods, labels),
         },
     }
+
+
+def check_is_json(job: dict[str, Any]) -> None:
+    """See that an API server can be sent a Job, with all that its type's settings put into it.
+
+    Raises:
+        StartRefused: if it holds something that JSON has no form for.
+    """
+    try:
+        json.dumps(job, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StartRefused(
+            f"The Job cannot be written as JSON: {error}. Look at the pod settings of its task type: "
+            "what YAML takes for a date is text only in quotes"
+        ) from None
 
 
 def _labels(spec: AttemptSpec, settings: JobSettings) -> dict[str, str]:

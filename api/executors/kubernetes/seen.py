@@ -56,6 +56,14 @@ class Seen:
 
     program_told: Program | None = None
     """How far its program was when that was last told."""
+    unreadable: bool = False
+    """Whether something in it could not be read; that is logged once."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether its Job or a pod of it still exists."""
+        kept = [*self.pods.values(), *([] if self.job is None else [self.job])]
+        return not all(one.deleted for one in kept)
 
     @property
     def is_container(self) -> bool:
@@ -74,13 +82,16 @@ def keep(raw: Object, *, deleted: bool) -> Kept:
     """Return what is kept of an object that was not known."""
     metadata = raw["metadata"]
     until = unix_time(metadata.get("deletionTimestamp"))
-    asked = None if until is None else until - metadata.get("deletionGracePeriodSeconds", 0)
+    asked = None if until is None else until - (metadata.get("deletionGracePeriodSeconds") or 0)
     return Kept(raw, deleted, asked)
 
 
 def unix_time(text: str | None) -> float | None:
-    """Return a time of Kubernetes in seconds."""
-    return None if text is None else datetime.fromisoformat(text).timestamp()
+    """Return a time of Kubernetes in seconds; None for what is not one."""
+    try:
+        return None if text is None else datetime.fromisoformat(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def attempt_of(raw: Object) -> AttemptId | None:

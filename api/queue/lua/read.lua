@@ -1,9 +1,10 @@
 #!lua flags=no-writes
 -- ARGV: task_id
--- -> false if there is no such task, else { view, slots used by all types, slots used by its type }
+-- -> false if there is no such task, else { view, slots used by all types, slots used by its type, why its type is held back or false }
 local task_id = ARGV[1]
 local task_type = redis.call('HGET', key('task', task_id), 'type')
 if not task_type then
   return false
 end
-return { view(task_id), slots_used(), redis.call('ZCARD', key('slots', task_type)) }
+return { view(task_id), slots_used(), redis.call('ZCARD', key('slots', task_type)),
+  redis.call('HGET', key('held'), task_type) }

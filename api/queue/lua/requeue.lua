@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Puts a task whose attempt is over without an outcome back to its old place in the queue, and frees the slot; one that
 -- is a retry (by its type's rules) comes there after a pause.
--- ARGV: task_id, attempt, kind ('' | loss | retry), waiting_code, waiting_message, owner
+-- ARGV: task_id, attempt, kind ('' | unstarted | loss | retry), waiting_code, waiting_message, owner
 -- -> 1, or 0 if this attempt is no longer the task's current one; NOTLEADING
 local MAX_ATTEMPTS_TOLD = 20
 if not leads(ARGV[6]) then
@@ -28,7 +28,9 @@ unstage(task_id)
 if kind == 'loss' then
   redis.call('HINCRBY', record, 'losses', 1)
 end
-if kind ~= '' then
+if kind == 'unstarted' then -- nothing has ever borne this number, and the next claim has a token of its own
+  redis.call('HINCRBY', record, 'attempt', -1)
+elseif kind ~= '' then
   local past = cjson.encode({ tonumber(attempt), wall_milliseconds(), code, message })
   redis.call('RPUSH', key('attempts', task_id), past)
   redis.call('LTRIM', key('attempts', task_id), -MAX_ATTEMPTS_TOLD, -1)

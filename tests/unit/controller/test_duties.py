@@ -14,6 +14,7 @@ from api.controller.dispatch import Dispatcher
 from api.controller.lead import Leadership
 from api.controller.listen import Wakeups, listen
 from api.controller.settle import Settler
+from api.controller.starts import StartBook
 from api.controller.supervise import cancel, supervise, wait_at_most
 from api.controller.sweep import sweep
 from api.controller.withdraw import STEP, UNKNOWN_SECONDS, Withdrawer
@@ -24,7 +25,7 @@ from api.core.task_types import NO_RETRIES, RetryRule
 from api.executors.base import StartError
 from api.queue.conclude import conclude
 from api.queue.errors import NotLeading, QueueUnavailable
-from api.queue.shapes import QueueLimits, Retention, Submission
+from api.queue.shapes import Claim, QueueLimits, Retention, Submission
 from api.queue.wakeups import wakeups
 from runner.attempt import read_attempt
 from runner.connect import connect
@@ -32,6 +33,7 @@ from runner.contract import DeliveryStatus, State
 from runner.delivery.post import Try
 from runner.report import Report, Staged
 from tests.support.definitions import definitions
+from tests.support.starts import start_one
 from tests.support.wait import until
 
 REASON = Reason("no_luck", "it had no luck")
@@ -84,15 +86,20 @@ def executor():
 
 
 @pytest.fixture
-def dispatcher(queue, executor):
+def book():
+    return StartBook()
+
+
+@pytest.fixture
+def dispatcher(queue, executor, book):
     return Dispatcher(
-        queue, executor, concurrency=2, types=definitions("sleep"), environment={"TASKPOST_INSTANCE": "one"}
+        queue, executor, book, concurrency=2, types=definitions("sleep"), environment={"TASKPOST_INSTANCE": "one"}
     )
 
 
 @pytest.fixture
-def settler(queue, executor, dispatcher):
-    return Settler(queue, executor, dispatcher, Limits(3, 600))
+def settler(queue, executor, book):
+    return Settler(queue, executor, book, Limits(3, 600))
 
 
 @pytest.fixture
@@ -113,14 +120,16 @@ async def state_of(queue, task_id):
     return found[0]
 
 
-async def test_an_attempt_that_cannot_be_started_is_put_back_with_its_reason(queue, executor, dispatcher, background):
+async def test_an_attempt_that_cannot_be_started_is_put_back_and_its_number_is_not_used_up(
+    queue, executor, dispatcher, background
+):
     executor.faults = [StartError("out of processes")]
     task = (await queue.submit(SUBMISSION, LIMITS)).task
     wake = asyncio.Event()
     background(dispatcher.dispatch(wake))
     spec = await asyncio.wait_for(executor.started.get(), 10)
-    assert spec.attempt_id == AttemptId(task.task_id, 2)
-    assert spec.environment["TASKPOST_ATTEMPT"] == "2"
+    assert spec.attempt_id == AttemptId(task.task_id, 1)
+    assert spec.environment["TASKPOST_ATTEMPT"] == "1"
     assert spec.environment["TASKPOST_INSTANCE"] == "one"
     now = await state_of(queue, task.task_id)
     assert (now.state, now.losses) == (State.STARTING, 0)
@@ -129,9 +138,9 @@ async def test_an_attempt_that_cannot_be_started_is_put_back_with_its_reason(que
 async def test_while_it_waits_for_another_start_the_task_says_why(queue, executor, dispatcher):
     executor.faults = [StartError("out of processes")]
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    assert not await dispatcher._start_some(1)
+    await start_one(dispatcher)
     now = await state_of(queue, task.task_id)
-    assert now.state is State.QUEUED
+    assert (now.state, now.attempt) == (State.QUEUED, 0)
     assert now.waiting.code == "cannot_start"
     assert "out of processes" in now.waiting.message
 
@@ -139,13 +148,13 @@ async def test_while_it_waits_for_another_start_the_task_says_why(queue, executo
 async def test_a_closed_dispatcher_starts_nothing(queue, executor, dispatcher):
     await queue.submit(SUBMISSION, LIMITS)
     await dispatcher.close()
-    assert not await dispatcher._start_some(1)
+    assert not await start_one(dispatcher)
     assert executor.started.empty()
 
 
 async def test_an_end_that_is_watched_is_settled_at_once(queue, executor, dispatcher, settler, background):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_some(1)
+    await start_one(dispatcher)
     background(settler.watch())
     attempt_id = AttemptId(task.task_id, 1)
     executor.ends.put_nowait(Observation(AttemptId("unknown", 1), Phase.ENDED, exit_code=0))
@@ -162,7 +171,7 @@ async def test_a_program_is_settled_as_it_begins_and_as_it_ends_each_once(
 ):
     caplog.set_level(logging.INFO)
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_some(1)
+    await start_one(dispatcher)
     token = (await executor.started.get()).environment["TASKPOST_TOKEN"]
     client = connect(valkey_url)
     runner = Report(client, attempt_of(task.task_id, token, valkey_url, instance))
@@ -198,7 +207,7 @@ async def is_in(queue, task_id, state):
 
 async def test_what_has_handed_its_result_over_may_live_on_for_a_moment(queue, executor, dispatcher, settler):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_some(1)
+    await start_one(dispatcher)
     attempt_id = AttemptId(task.task_id, 1)
     executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, program=Program.ENDED, exit_code=3)
     await settler.settle_all()
@@ -211,15 +220,12 @@ async def test_what_has_handed_its_result_over_may_live_on_for_a_moment(queue, e
     assert executor.shown == {}
 
 
-async def test_a_slot_of_which_nothing_is_seen_is_settled_unless_it_starts_right_now(
-    queue, executor, dispatcher, settler
-):
+async def test_a_slot_of_which_nothing_is_seen_is_settled_unless_it_starts_right_now(queue, book, settler):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    claim = await queue.claim(2, {"sleep": None})
-    dispatcher.starting.add(claim.attempt_id)
+    claim = await book.claim(lambda: queue.claim(2, {"sleep": None}))
     await settler.settle_all()
     assert (await state_of(queue, task.task_id)).state is State.STARTING
-    dispatcher.starting.clear()
+    book.over(claim.attempt_id)
     await settler.settle_all()
     now = await state_of(queue, task.task_id)
     assert (now.state, now.losses) == (State.QUEUED, 0)
@@ -229,7 +235,7 @@ async def test_all_attempts_are_asked_for_now_and_then_and_before_one_is_called_
     queue, executor, dispatcher, settler
 ):
     await queue.submit(SUBMISSION, LIMITS)
-    await dispatcher._start_some(1)
+    await start_one(dispatcher)
     await settler.settle_all()
     assert executor.refreshed == 1, "another may have led until now"
     await settler.settle_all()
@@ -242,14 +248,14 @@ async def test_all_attempts_are_asked_for_now_and_then_and_before_one_is_called_
     assert executor.refreshed == 3
 
 
-async def test_what_holds_no_slot_is_ended_or_forgotten(executor, dispatcher, settler):
+async def test_what_holds_no_slot_is_ended_or_forgotten(executor, book, settler):
     alive, over, beginning = AttemptId("a", 1), AttemptId("b", 1), AttemptId("c", 1)
     executor.shown = {
         alive: Observation(alive, Phase.ALIVE),
         over: Observation(over, Phase.GONE),
         beginning: Observation(beginning, Phase.ALIVE),
     }
-    dispatcher.starting.add(beginning)
+    await book.claim(lambda: as_awaited(Claim(beginning, "sleep", "token", 1)))
     await settler.settle_all()
     assert executor.stopped == [(alive, StopReason.OBSOLETE)]
     assert set(executor.shown) == {alive, beginning}
@@ -259,7 +265,7 @@ async def test_a_cancelled_task_s_attempt_is_stopped_and_nothing_is_asked_of_it_
     queue, executor, dispatcher, settler
 ):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_some(1)
+    await start_one(dispatcher)
     started = await state_of(queue, task.task_id)
     assert await conclude(queue, started, State.CANCELLED, Reason("cancelled", "by request"))
     await settler.settle_all()
@@ -272,7 +278,7 @@ async def test_a_cancelled_task_s_attempt_is_stopped_and_nothing_is_asked_of_it_
 
 async def test_a_task_that_moved_on_while_it_was_judged_keeps_its_slot(queue, executor, dispatcher, settler):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_some(1)
+    await start_one(dispatcher)
     before = await queue.look(task.task_id)
     (slot,) = await queue.slots()
     spec = executor.started.get_nowait()
@@ -280,10 +286,10 @@ async def test_a_task_that_moved_on_while_it_was_judged_keeps_its_slot(queue, ex
     arguments = [task.task_id, 1, spec.environment["TASKPOST_TOKEN"], "holder"]
     await start(keys=[queue._prefix], args=arguments)
     seen = Observation(slot.attempt_id, Phase.ENDED, exit_code=1)
-    await settler._settle(slot, seen, before)
+    await settler._applier.settle(slot, seen, before)
     assert (await state_of(queue, task.task_id)).state is State.RUNNING
     assert await queue.slots() == [slot]
-    await settler._settle(slot, seen, await queue.look(task.task_id))
+    await settler._applier.settle(slot, seen, await queue.look(task.task_id))
     assert (await state_of(queue, task.task_id)).state is State.FAILED
     assert await queue.slots() == []
 
@@ -296,11 +302,11 @@ async def is_gone(queue, task_id):
     return await queue.read(task_id) is None
 
 
-async def test_a_service_that_stops_waits_for_the_starts_under_way(queue, executor, dispatcher, background):
+async def test_a_service_that_stops_waits_for_the_starts_under_way(queue, executor, book, dispatcher, background):
     executor.hold.clear()
     await queue.submit(SUBMISSION, LIMITS)
-    starting = background(dispatcher._start_some(1))
-    await until(lambda: as_awaited(bool(dispatcher.starting)))
+    starting = background(start_one(dispatcher))
+    await until(lambda: as_awaited(bool(book.starting)))
     closing = background(dispatcher.close())
     await asyncio.sleep(0)
     assert not closing.done()
@@ -308,16 +314,17 @@ async def test_a_service_that_stops_waits_for_the_starts_under_way(queue, execut
     await asyncio.wait_for(closing, 10)
     assert await starting
     assert executor.started.qsize() == 1
+    assert not book.starting
 
 
-async def test_but_not_for_ever(queue, executor, dispatcher, background, monkeypatch):
+async def test_but_not_for_ever(queue, executor, book, dispatcher, background, monkeypatch):
     monkeypatch.setattr("api.controller.dispatch.LAST_STARTS_SECONDS", 0.1)
     executor.hold.clear()
     await queue.submit(SUBMISSION, LIMITS)
-    background(dispatcher._start_some(1))
-    await until(lambda: as_awaited(bool(dispatcher.starting)))
+    background(start_one(dispatcher))
+    await until(lambda: as_awaited(bool(book.starting)))
     await asyncio.wait_for(dispatcher.close(), 5)
-    assert dispatcher.starting
+    assert book.starting
 
 
 async def as_awaited(value):
@@ -436,8 +443,8 @@ async def test_a_mistake_of_ours_in_a_try_costs_no_other_delivery(queue, caplog)
 
 async def test_what_holds_a_slot_since_we_looked_is_left_alone(queue, executor, dispatcher, settler):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    await dispatcher._start_some(1)
-    await settler._end_without_slot(Observation(AttemptId(task.task_id, 1), Phase.ALIVE))
+    await start_one(dispatcher)
+    await settler._applier.end_without_slot(Observation(AttemptId(task.task_id, 1), Phase.ALIVE))
     assert executor.stopped == []
 
 
@@ -605,7 +612,7 @@ async def test_a_leader_that_cannot_renew_stops_its_duties_in_time(queue, backgr
 
 
 async def test_a_task_that_loses_a_cancellation_is_cancelled_again(monkeypatch):
-    monkeypatch.setattr("api.controller.supervise.CANCEL_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("api.cancellation.CANCEL_AGAIN_SECONDS", 0.01)
     lost = []
 
     async def deaf():

@@ -6,6 +6,7 @@ import pytest
 
 from api.controller.dispatch import Dispatcher
 from api.controller.settle import Settler
+from api.controller.starts import StartBook
 from api.core.decisions import Limits
 from api.core.observation import AttemptId, Observation, Phase, StopReason
 from api.core.task import Reason
@@ -67,8 +68,7 @@ def executor():
 
 @pytest.fixture
 def settler(old, executor):
-    dispatcher = Dispatcher(old, executor, concurrency=9, types=definitions("sleep"), environment={})
-    return Settler(old, executor, dispatcher, Limits(3, 600))
+    return Settler(old, executor, StartBook(), Limits(3, 600))
 
 
 async def leadership_passes(queue):
@@ -113,15 +113,16 @@ async def test_what_it_has_judged_already_is_refused_and_nothing_is_deleted(old,
     look = await old.look(slot.attempt_id.task_id)
     await leadership_passes(old)
     with pytest.raises(NotLeading):
-        await settler._settle(slot, Observation(slot.attempt_id, phase, exit_code=1), look)
+        await settler._applier.settle(slot, Observation(slot.attempt_id, phase, exit_code=1), look)
     assert executor.asked == []
 
 
-async def test_it_starts_nothing(old, settler, executor):
+async def test_it_starts_nothing(old, executor):
     await old.submit(SUBMISSION, LIMITS)
     await leadership_passes(old)
+    dispatcher = Dispatcher(old, executor, StartBook(), concurrency=9, types=definitions("sleep"), environment={})
     with pytest.raises(NotLeading):
-        await settler._dispatcher._start_some(1)
+        await dispatcher.start_next()
     assert executor.asked == []
 
 

@@ -80,7 +80,7 @@ async def test_calls_are_those_of_the_api_and_pass_by_any_proxy(server, cluster)
     assert await cluster.create("jobs", {"kind": "Job"}) == {"b": 1}
     await cluster.delete("pods", "y", "uid")
     assert [request[:3] for request in server.requests] == [
-        ("GET", "/apis/batch/v1/namespaces/space/jobs?labelSelector=a%3Db,c%3Dd", "Bearer secret"),
+        ("GET", "/apis/batch/v1/namespaces/space/jobs?labelSelector=a%3Db,c%3Dd&limit=500", "Bearer secret"),
         ("GET", "/api/v1/namespaces/space/configmaps/x", "Bearer secret"),
         ("POST", "/apis/batch/v1/namespaces/space/jobs", "Bearer secret"),
         ("DELETE", "/api/v1/namespaces/space/pods/y", "Bearer secret"),

@@ -9,6 +9,7 @@ import pytest
 
 from api.controller.dispatch import Dispatcher
 from api.controller.settle import Settler
+from api.controller.starts import StartBook
 from api.controller.supervise import cancel
 from api.core.decisions import Limits
 from api.core.observation import AttemptId, Cause, Observation, Obstacle, Phase
@@ -18,6 +19,7 @@ from api.queue.shapes import QueueLimits, Submission
 from runner.attempt import EnvironmentInvalid, read_attempt
 from runner.contract import State
 from tests.support.definitions import definitions
+from tests.support.starts import start_one
 
 LIMITS = QueueLimits(100, 10_000)
 SUBMISSION = Submission("sleep", "{}", None, 0, 60_000)
@@ -56,19 +58,24 @@ def executor():
 
 
 @pytest.fixture
-def dispatcher(queue, executor, monkeypatch):
-    monkeypatch.setattr("api.controller.dispatch.FIRST_PAUSE_SECONDS", 0.01)
-    return Dispatcher(queue, executor, concurrency=9, types=definitions("sleep", "fibonacci"), environment={})
+def book():
+    return StartBook()
 
 
 @pytest.fixture
-def settler(queue, executor, dispatcher):
-    return Settler(queue, executor, dispatcher, Limits(3, 600))
+def dispatcher(queue, executor, book, monkeypatch):
+    monkeypatch.setattr("api.controller.dispatch.FIRST_PAUSE_SECONDS", 0.01)
+    return Dispatcher(queue, executor, book, concurrency=9, types=definitions("sleep", "fibonacci"), environment={})
+
+
+@pytest.fixture
+def settler(queue, executor, book):
+    return Settler(queue, executor, book, Limits(3, 600))
 
 
 async def started(queue, dispatcher):
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    assert await dispatcher._start_some(1)
+    assert await start_one(dispatcher)
     return AttemptId(task.task_id, 1)
 
 
@@ -94,8 +101,9 @@ async def test_after_a_while_its_task_goes_back_to_the_queue(queue, executor, di
     monkeypatch.setattr("api.controller.dispatch.START_PATIENCE_SECONDS", 0)
     executor.faults = [StartUnknown("no answer")]
     task = (await queue.submit(SUBMISSION, LIMITS)).task
-    assert not await dispatcher._start_some(1)
-    assert (await now(queue, AttemptId(task.task_id, 1))).state is State.QUEUED
+    await start_one(dispatcher)
+    queued = await now(queue, AttemptId(task.task_id, 1))
+    assert (queued.state, queued.attempt) == (State.QUEUED, 1), "it may have been started: its number is used up"
 
 
 async def test_a_quota_is_waited_for_in_its_own_words(queue, executor, dispatcher):
@@ -104,9 +112,9 @@ async def test_a_quota_is_waited_for_in_its_own_words(queue, executor, dispatche
     waiting = (await now(queue, attempt_id)).waiting
     assert waiting.code == "quota"
     assert "exceeded quota" in waiting.message
-    assert not await dispatcher._start_some(1), "its type rests"
+    assert not await start_one(dispatcher), "its type rests"
     other = (await queue.submit(replace(SUBMISSION, task_type="fibonacci"), LIMITS)).task
-    assert await dispatcher._start_some(1)
+    assert await start_one(dispatcher)
     assert (await now(queue, AttemptId(other.task_id, 1))).state is State.STARTING
 
 
@@ -128,10 +136,10 @@ async def test_three_that_cannot_start_leave_their_type_one_slot(queue, executor
         executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, waiting=PULL)
     await settler.settle_all()
     await queue.submit(SUBMISSION, LIMITS)
-    assert not await dispatcher._start_some(1)
+    assert not await start_one(dispatcher)
     executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE)
     await settler.settle_all()
-    assert await dispatcher._start_some(1)
+    assert await start_one(dispatcher)
 
 
 async def test_a_suspended_task_starts_again_under_the_same_attempt(queue, executor, dispatcher, settler):
@@ -157,15 +165,15 @@ def _start_script():
     return scripts.load("start")
 
 
-async def test_a_node_that_refuses_is_given_a_moment(queue, executor, dispatcher, settler, monkeypatch):
+async def test_a_node_that_refuses_is_given_a_moment(queue, executor, book, dispatcher, settler, monkeypatch):
     attempt_id = await started(queue, dispatcher)
     executor.shown[attempt_id] = Observation(attempt_id, Phase.ENDED, cause=Cause.REFUSED, detail="OutOfcpu")
     await settler.settle_all()
     assert (await now(queue, attempt_id)).state is State.QUEUED
-    assert not await dispatcher._start_some(1)
-    monkeypatch.setattr("api.controller.dispatch.REST_SECONDS", 0)
-    dispatcher.rest("sleep")
-    assert await dispatcher._start_some(1)
+    assert not await start_one(dispatcher)
+    monkeypatch.setattr("api.controller.starts.REST_SECONDS", 0)
+    book.rest("sleep")
+    assert await start_one(dispatcher)
 
 
 async def test_while_the_cluster_cannot_be_asked_nothing_is_settled(queue, executor, dispatcher, settler, monkeypatch):

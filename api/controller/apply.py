@@ -1,0 +1,121 @@
+"""Applies what `api.core.settle` says of one attempt: the I/O of a decision."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from api.core.decisions import Begin, Complete, Fail, Release, Requeue, Stop, Suspend, Wait
+from api.core.observation import Phase
+from api.core.settle import cannot_start, settle
+from api.queue.conclude import complete, conclude
+from runner.contract import State
+
+if TYPE_CHECKING:
+    from api.controller.starts import StartBook
+    from api.core.decisions import Decision, Limits
+    from api.core.observation import AttemptId, Observation, StopReason
+    from api.core.task import Task
+    from api.executors.base import Executor
+    from api.queue.queue import Queue
+    from api.queue.shapes import Look, Slot
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_SECONDS: Final = 5.0
+SHORTEST_WAIT_SECONDS: Final = 0.02
+STARTING_WAIT_SECONDS: Final = 2.0
+"""How often a look is taken at what has not begun: people want to know why, within five seconds."""
+
+
+class Applier:
+    """Decides about single attempts, and applies the decisions."""
+
+    def __init__(self, queue: Queue, executor: Executor, book: StartBook, limits: Limits) -> None:
+        self._queue = queue
+        self._executor = executor
+        self._book = book
+        self._limits = limits
+        self.settled = asyncio.Event()
+        """Set each time an attempt is settled and forgotten."""
+
+    async def settle(self, slot: Slot, observation: Observation, look: Look) -> float:
+        """Apply what follows from an observation of an attempt; return the seconds until that is due again."""
+        task, now_ms = look.task, look.now_ms
+        decision = settle(task, observation, now_ms, self._limits)
+        await self._note(task, observation)
+        if isinstance(decision, Wait):
+            return _seconds_until(decision, task, now_ms)
+        names = {"task_id": slot.attempt_id.task_id, "attempt": slot.attempt_id.attempt, "task_type": slot.task_type}
+        if isinstance(decision, Stop):
+            logger.info("attempt_stopping", extra=names | {"reason": decision.reason.value})
+            await self._stop(slot.attempt_id, decision.reason)
+        elif isinstance(decision, Begin):
+            if await self._queue.begin(slot.attempt_id):
+                logger.info("attempt_begun", extra=names)
+            return await self.settle(slot, observation, await self._queue.look(slot.attempt_id.task_id))
+        elif isinstance(decision, Suspend):
+            logger.info("attempt_suspended", extra=names)
+            await self._queue.suspend(slot.attempt_id)
+        elif await self._apply_end(slot, task, decision):
+            logger.info("attempt_settled", extra=names | {"decision": type(decision).__name__.lower()})
+        return LONGEST_WAIT_SECONDS
+
+    async def end_without_slot(self, observation: Observation) -> None:
+        """End an attempt that held no slot when we looked, unless that was long ago and it has one since."""
+        look = await self._queue.look(observation.attempt_id.task_id)
+        if look.task is not None and look.task.has_attempt(observation.attempt_id.attempt):
+            return
+        match settle(look.task, observation, look.now_ms, self._limits):
+            case Stop(reason):
+                await self._stop(observation.attempt_id, reason)
+            case Release():
+                await self._executor.forget(observation.attempt_id)
+            case _:  # it has a moment to end by itself
+                pass
+
+    async def _note(self, task: Task | None, observation: Observation) -> None:
+        """Keep what an attempt that has not begun waits for, where it is shown, and whether its type can start."""
+        if task is None or task.attempt != observation.attempt_id.attempt or task.claimed_ms is None:
+            return
+        self._book.note(
+            task.task_type, observation.attempt_id, task.claimed_ms, cannot_start=cannot_start(task, observation)
+        )
+        if task.stop_asked or observation.stop_asked:  # what it waited for is why it is being ended
+            return
+        if task.state is State.STARTING and observation.phase is Phase.ALIVE and observation.waiting != task.waiting:
+            await self._queue.note_waiting(observation.attempt_id, observation.waiting)
+
+    async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> bool:
+        """Apply it; False if nothing came of it: the attempt has just begun or ended, or was settled already."""
+        match decision:
+            case Requeue(reason, counts_as_loss, rest, is_retry):
+                if rest:
+                    self._book.rest(slot.task_type, reason.message)
+                kind = {"counts_as_loss": counts_as_loss, "is_retry": is_retry}
+                if not await self._queue.requeue(slot.attempt_id, reason, **kind):
+                    return False
+            case Fail(reason) if task is not None:
+                if not await conclude(self._queue, task, State.FAILED, reason):
+                    return False
+            case Complete() if task is not None:
+                if not await complete(self._queue, task):
+                    return False
+            case _:
+                assert isinstance(decision, Release)  # noqa: S101 - the type checker's proof that no case is missing
+        freed = await self._queue.release(slot)
+        await self._executor.forget(slot.attempt_id)
+        self.settled.set()
+        return freed or not isinstance(decision, Release)
+
+    async def _stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
+        await self._queue.stopping(attempt_id, reason)
+        await self._executor.stop(attempt_id, reason)
+
+
+def _seconds_until(decision: Wait, task: Task | None, now_ms: int) -> float:
+    longest = STARTING_WAIT_SECONDS if task is not None and task.state is State.STARTING else LONGEST_WAIT_SECONDS
+    if decision.until_ms is None:
+        return longest
+    return min(max((decision.until_ms - now_ms) / 1000, SHORTEST_WAIT_SECONDS), longest)
