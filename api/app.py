@@ -29,6 +29,7 @@ from api.queue.shapes import QueueLimits, Retention
 from api.queue.wakeups import wakeups
 from api.settings import SettingsError
 from api.web.application import create_app
+from api.web.origins import HostRule
 from api.web.services import Services, WebSettings
 from runner.connect import RedisUrlError, connect_async
 from runner.contract import Env
@@ -220,5 +221,6 @@ def _web_settings(settings: Settings, policy: Policy) -> WebSettings:
         concurrency=settings.concurrency,
         root_path=settings.root_path,
         cors_origins=settings.cors_origins,
+        hosts=HostRule(settings.bound_to_loopback, frozenset(settings.allowed_hosts)),
         callback_policy=policy,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -40,6 +41,13 @@ class Settings(BaseSettings):
     root_path: str = Field("", description="Path prefix under which a proxy serves Taskpost, e.g. /tasks.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins that browsers may call from, separated by commas; none by default."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names that requests may be for, separated by commas; unset: loopback names if bound to one.",
+    )
+    keep_alive_seconds: float = Field(
+        75, gt=0, le=3600, description="Time that a connection without a request stays open; longer than a proxy's."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
@@ -159,6 +167,7 @@ class Settings(BaseSettings):
         "callback_allow",
         "callback_deny",
         "callback_retry_seconds",
+        "allowed_hosts",
         "cors_origins",
         "task_modules",
         "signing_keys",
@@ -192,6 +201,14 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"\*|https?://[^/\s]+", origin) for origin in value):
             raise ValueError("origins are wanted, e.g. https://tasks.example.com, or *")
         return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.lower().removesuffix(".") for name in value)
+        if not all(re.fullmatch(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+", name) for name in names):
+            raise ValueError("Expected host names without a port, e.g. tasks.example.com or *.example.com, or *")
+        return names
 
     @field_validator("signing_keys")
     @classmethod
@@ -245,6 +262,15 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether the service brings a Valkey of its own."""
         return self.redis_url is None
+
+    @property
+    def bound_to_loopback(self) -> bool:
+        """Whether only programs of this machine can reach the service."""
+        host, _ = split_bind(self.bind)
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host.lower() == "localhost"
 
     @property
     def loopback_callbacks_allowed(self) -> bool:

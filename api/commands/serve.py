@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import signal
 import socket
@@ -11,19 +10,19 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-import uvicorn
 
 from api.app import running_service
 from api.embedded.errors import EmbeddedError
 from api.logs import set_up_logs
 from api.queue.errors import QueueUnusable
 from api.settings import ENV_PREFIX, Settings, SettingsError, read_settings, split_bind
-from api.web.protocol import Protocol
+from api.web.connections import Limits
+from api.web.descriptors import connections_for, raise_descriptors
+from api.web.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-GRACEFUL_SHUTDOWN_SECONDS: Final = 5
 BACKLOG: Final = 2048
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -33,15 +32,6 @@ Command = TypeVar("Command", bound="Callable[..., Any]")
 
 class CannotListen(Exception):  # noqa: N818 - reads as what it says
     """The address cannot be listened on; the message says why and what to do."""
-
-
-class Server(uvicorn.Server):
-    """Uvicorn that leaves the signals to us: attempts and Valkey are to end after it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
 
 
 def settings_options(command: Command) -> Command:
@@ -74,18 +64,13 @@ async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
         CannotListen: if the address is taken or not ours.
         SettingsError, EmbeddedError, QueueUnusable: see `running_service`.
     """
+    processes = settings.concurrency if settings.executor == "local" else 0
+    limits = Limits(
+        connections=connections_for(raise_descriptors(), processes), idle_seconds=settings.keep_alive_seconds
+    )
     with listening_socket(settings.bind) as bound:
         async with running_service(settings) as service:
-            server = Server(
-                uvicorn.Config(
-                    service.application,
-                    http=Protocol,
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
-                )
-            )
+            server = Server(service.application, limits)
             service.fault.add_done_callback(lambda _: _stop(server))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 from starlette.middleware import Middleware
 
 from api.web import cors, problems
+from api.web.guard import Guard
 from api.web.head import HeadAsGet, PrefixStripped
 from api.web.openapi import DESCRIPTION, VERSION, Application
 from api.web.operation import DirectRoute
 from api.web.routes import deliveries, documentation, health, tasks, types
 from api.web.submission import Intake
+from api.web.turns import REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME, Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -59,6 +61,8 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
         middleware=_middleware(settings),
     )
     app.state.services = services
+    app.state.turns = Turns(REQUESTS_AT_A_TIME)
+    app.state.result_turns = Turns(RESULTS_AT_A_TIME)
     app.state.intake = Intake(services.types, settings.callback_policy)
     problems.install(app)
     _add_routes(app)
@@ -87,4 +91,5 @@ def _middleware(settings: WebSettings) -> list[Middleware]:
         )
     if settings.root_path:
         middleware.append(Middleware(PrefixStripped, prefix=settings.root_path, places=_PLACES))
+    middleware.append(Middleware(Guard, hosts=settings.hosts))
     return middleware

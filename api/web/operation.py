@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from api.web.guard import check_sender
+from api.web.origins import SAFE_METHODS
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
@@ -18,13 +21,15 @@ if TYPE_CHECKING:
 class Operation:
     """A method on a path: the function that answers it, and what OpenAPI says of it (None: nothing).
 
-    The function is given the request and the path's parameters as text, and returns a response.
+    The function is given the request and the path's parameters as text, and returns a response. One that does not ask
+    Redis (`asks_redis`) never waits for its turn.
     """
 
     method: str
     path: str
     function: Callable[..., Awaitable[Response]]
     description: Mapping[str, Any] | None = None
+    asks_redis: bool = True
 
     def add_to(self, app: FastAPI, tag: str) -> None:
         """Make it a route of the application."""
@@ -33,9 +38,18 @@ class Operation:
         async def answer(request: Request) -> Response:
             return await function(request, **request.path_params)
 
+        async def answer_in_turn(request: Request) -> Response:
+            async with request.app.state.turns:
+                return await function(request, **request.path_params)
+
+        async def answer_change(request: Request) -> Response:
+            check_sender(request.scope["headers"], request.app.state.services.settings.cors_origins)
+            return await answer_in_turn(request)
+
+        safe = answer_in_turn if self.asks_redis else answer
         app.add_api_route(
             self.path,
-            answer,
+            safe if self.method in SAFE_METHODS else answer_change,
             methods=[self.method],
             name=getattr(function, "__name__", None),
             response_model=None,

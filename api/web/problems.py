@@ -50,6 +50,10 @@ class Code(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     HEAD_TOO_LARGE = "head_too_large"
     INVALID_HTTP = "invalid_http"
+    REQUEST_TIMEOUT = "request_timeout"
+    MISDIRECTED = "misdirected"
+    CROSS_SITE = "cross_site"
+    UNSUPPORTED_CODING = "unsupported_coding"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     QUEUE_FULL = "queue_full"
     UNAVAILABLE = "unavailable"
@@ -80,6 +84,11 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 def no_such_task(task_id: str) -> Problem:
     """The problem of an id that no task has."""
     return Problem(404, Code.TASK_NOT_FOUND, f"There is no task {task_id[:100]}.")
+
+
+def unexpected() -> Problem:
+    """Return the problem of a fault of ours; what it is goes to the log."""
+    return Problem(500, Code.INTERNAL_ERROR, "Something went wrong here. The log of the service says what.")
 
 
 def body_of(status: int, code: str, detail: str, errors: tuple[Fault, ...] = ()) -> dict[str, Any]:
@@ -167,8 +176,8 @@ async def _on_disconnect(_request: Request, _error: Exception) -> Response:
 
 
 async def _on_unexpected(_request: Request, _error: Exception) -> Response:
-    """The fault itself goes to the log: Starlette raises it again when this answer is sent, and the server logs it."""
-    return respond(Problem(500, Code.INTERNAL_ERROR, "Something went wrong here. The log of the service says what."))
+    """Faults of routes do not come so far (see `guard`): Starlette raises this one again, and the server logs it."""
+    return respond(unexpected())
 
 
 def _allowed_methods(request: Request) -> str:

@@ -36,15 +36,26 @@ async def read_json_body(request: Request) -> bytes:
     _check_content_encoding(headers)
     announced = headers.get("content-length")
     if announced is not None and int(announced) > MAX_BODY_BYTES:
-        raise _too_large()
+        raise too_large()
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > MAX_BODY_BYTES:
-            raise _too_large()
+            raise too_large()
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def check_no_body(request: Request) -> None:
+    """Check the body of an operation that takes none: there is none, or it says that it is JSON, and is dropped.
+
+    Raises:
+        Problem: 415, 413, as for a body that is read.
+    """
+    headers = request.headers
+    if "content-type" in headers or "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        await read_json_body(request)
 
 
 def idempotency_key(headers: Headers) -> str | None:
@@ -84,7 +95,8 @@ def _is_json_type(value: str) -> bool:
     return bool(_JSON_TYPE.fullmatch(value)) and all(charset.lower() == "utf-8" for charset in charsets)
 
 
-def _too_large() -> Problem:
+def too_large() -> Problem:
+    """Return the problem of a body that is larger than what is taken."""
     detail = f"The body has more than {MAX_BODY_BYTES} bytes, the most that is taken."
     # What follows is not read, so that no further request can be found in it.
     return Problem(TOO_LARGE, Code.BODY_TOO_LARGE, detail, headers={"Connection": "close"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from api.web.origins import HostRule
 from runner.delivery.guard import Policy
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class WebSettings:
     concurrency: int
     root_path: str = ""
     cors_origins: tuple[str, ...] = ()
+    hosts: HostRule = field(default_factory=HostRule)
     callback_policy: Policy = field(default_factory=Policy)
 
 

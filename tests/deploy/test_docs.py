@@ -17,8 +17,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.settings import ENV_PREFIX, Settings
+from api.web.connections import READ_BYTES, Limits
+from api.web.descriptors import EACH_ATTEMPT, MOST_CONNECTIONS, MOST_DESCRIPTORS, OTHERS
+from api.web.message_body import MAX_CHUNK_LINE_BYTES, MAX_CHUNK_OVERHEAD_BYTES, MAX_TRAILER_BYTES
 from api.web.metrics import QueueCollector
 from api.web.problems import Code
+from api.web.protocol import LEAST_UNREAD_RATE, LINGER_BYTES
+from api.web.request_body import MAX_BODY_BYTES
+from api.web.request_head import MAX_HEAD_BYTES, MAX_HEADERS
+from api.web.turns import REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME, WAIT_SECONDS
 from runner.delivery.schedule import DELAYS_SECONDS
 from runner.delivery.sign import parse_keys, signature_headers
 from runner.tasks.registry import BUILT_IN, find
@@ -103,6 +110,21 @@ def test_every_event_of_the_log_is_in_the_table() -> None:
 def test_every_metric_is_in_the_table() -> None:
     names = {metric.name for metric in QueueCollector(NOTHING, 1).collect()}
     assert first_cells(table_below("operations", "Metrics")) == names
+
+
+def test_the_table_of_http_limits_is_that_of_the_code() -> None:
+    plain = Limits()
+    told = [int(number) for row in table_below("operations", "HTTP limits") for number in re.findall(r"\d+", row)]
+    assert told == [
+        MAX_HEAD_BYTES, 431, MAX_HEADERS, 431, MAX_BODY_BYTES, 413, MAX_CHUNK_LINE_BYTES, 400, MAX_TRAILER_BYTES, 400,
+        MAX_CHUNK_OVERHEAD_BYTES, 400, plain.head_seconds, 408, plain.body_seconds, 408,
+        plain.unread_seconds, LEAST_UNREAD_RATE, plain.closing_seconds, LINGER_BYTES, READ_BYTES, plain.held_bytes, 408,
+        plain.unread_bytes, REQUESTS_AT_A_TIME, WAIT_SECONDS, 503, RESULTS_AT_A_TIME, WAIT_SECONDS, 503,
+    ]  # fmt: skip
+    assert plain.idle_seconds == Settings.model_fields["keep_alive_seconds"].default
+    text = page("operations")
+    for number in (MOST_DESCRIPTORS, MOST_CONNECTIONS, OTHERS, EACH_ATTEMPT):
+        assert f"{number:,}" in text
 
 
 def test_every_code_of_a_problem_is_in_the_table() -> None:

@@ -13,6 +13,8 @@ import uvicorn
 from api.core.task_types import TaskTypeDefinition
 from api.queue.shapes import QueueLimits
 from api.web.application import create_app
+from api.web.connections import Limits
+from api.web.server import Server
 from api.web.services import Services, WebSettings
 
 if TYPE_CHECKING:
@@ -79,12 +81,10 @@ def services_of(queue: Queue, **settings: Any) -> Services:
     return Services(queue=queue, types=lambda: TYPES, settings=WebSettings(**plain | settings), ready=ready)
 
 
-class _Server(uvicorn.Server):
-    """Ends by an event, and leaves the test's signals alone."""
+class _EndsByEvent(uvicorn.Server):
+    """Ends by an event, at once, and leaves the test's signals alone."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ended = asyncio.Event()
+    ended: asyncio.Event
 
     def capture_signals(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -104,15 +104,25 @@ class _Server(uvicorn.Server):
         await self.lifespan.shutdown()
 
 
+class _Served(_EndsByEvent, Server):
+    """The service's own server."""
+
+
 @asynccontextmanager
 async def serving(app: FastAPI, **options: Any) -> AsyncIterator[str]:
-    """Serve an application; gives its URL. The socket listens before the server runs, so nobody has to wait for it."""
+    """Serve an application; gives its URL. `options` are limits, or `http` for a protocol of uvicorn's.
+
+    The socket listens before the server runs, so nobody has to wait for it.
+    """
     # With the protocol named, asyncio sets TCP_NODELAY; without it, answers wait for the client's delayed ACK.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        config = uvicorn.Config(app, log_config=None, access_log=False, **options)
-        server = _Server(config)
+        if "http" in options:
+            server: _EndsByEvent = _EndsByEvent(uvicorn.Config(app, log_config=None, access_log=False, **options))
+        else:
+            server = _Served(app, Limits(**options))
+        server.ended = asyncio.Event()
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"

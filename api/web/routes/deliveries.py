@@ -12,7 +12,7 @@ from api.web.list_query import is_task_id
 from api.web.operation import Operation
 from api.web.problems import Code, Problem, no_such_task
 from api.web.representation import deliveries_view, delivery_summary_view, task_view
-from api.web.request_body import read_json_body
+from api.web.request_body import check_no_body, read_json_body
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,6 +34,7 @@ async def read_deliveries(request: Request, task_id: str) -> Response:
 
 async def redeliver_task(request: Request, task_id: str) -> Response:
     """Answer POST for one task."""
+    await check_no_body(request)
     if not is_task_id(task_id):
         raise no_such_task(task_id)
     redelivered = await _deliveries(request).redeliver(task_id)

@@ -45,7 +45,7 @@ def _ok() -> Response:
 
 
 ROUTES: Final = (
-    Operation("GET", "/livez", live, descriptions.LIVE),
+    Operation("GET", "/livez", live, descriptions.LIVE, asks_redis=False),
     Operation("GET", "/readyz", ready, descriptions.READY),
     Operation("GET", "/metrics", metrics, descriptions.METRICS),
 )

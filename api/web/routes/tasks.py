@@ -79,7 +79,8 @@ async def read_result(request: Request, task_id: str) -> Response:
     services: Services = request.app.state.services
     if not is_task_id(task_id):
         raise no_such_task(task_id)
-    stored = await services.queue.read_body(task_id)
+    async with request.app.state.result_turns:
+        stored = await services.queue.read_body(task_id)
     if stored.state is None and not stored.swept:
         raise no_such_task(task_id)
     if stored.state is not None and stored.state not in ENDS:

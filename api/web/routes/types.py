@@ -23,4 +23,4 @@ async def list_task_types(request: Request) -> Response:
     return Response(json_bytes(views), media_type="application/json")
 
 
-ROUTES: Final = (Operation("GET", "/api/task-types", list_task_types, descriptions.TASK_TYPES),)
+ROUTES: Final = (Operation("GET", "/api/task-types", list_task_types, descriptions.TASK_TYPES, asks_redis=False),)

@@ -1,0 +1,91 @@
+"""What stands between the server and the routes: refusals, and the answer when a route fails."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from api.web.origins import refuses_sender
+from api.web.problems import Code, Problem, respond, unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from api.web.origins import HostRule
+
+logger = logging.getLogger(__name__)
+
+REFUSAL: Final = "taskpost.refusal"
+"""Where the scope of a request has the `Problem` that it is answered with, whatever it asks for."""
+REMEMBERED_HOSTS: Final = 256
+
+
+class Guard:
+    """Refuses what is for another host, and answers for a route that fails.
+
+    It is inside the middleware for CORS, so that a browser can read these answers too.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: HostRule) -> None:
+        self._app = app
+        self._allows_all = hosts.allows_all
+        self._allows = lru_cache(REMEMBERED_HOSTS)(hosts.allows)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = scope.get(REFUSAL) or self._refusal(scope)
+        if refusal is not None:
+            await respond(refusal)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except Exception:
+            logger.exception("request_failed", extra={"method": scope["method"]})
+            await respond(unexpected())(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        if self._allows_all:
+            return None
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value.decode("latin-1")
+                return None if self._allows(host) else _misdirected(host)
+        return None  # Only HTTP/1.0 goes without a host: no browser does.
+
+
+def check_sender(headers: Iterable[tuple[bytes, bytes]], trusted_origins: tuple[str, ...]) -> None:
+    """Check who made a browser send a request that changes something.
+
+    Raises:
+        Problem: 403 if it was a page of another site, which the settings do not name.
+    """
+    host, origins, sites = "", [], []
+    for name, value in headers:
+        if name == b"host":
+            host = value.decode("latin-1")
+        elif name == b"origin":
+            origins.append(value.decode("latin-1"))
+        elif name == b"sec-fetch-site":
+            sites.append(value.decode("latin-1"))
+    if (origins or sites) and refuses_sender(host, origins, sites, trusted_origins):
+        raise _cross_site(origins)
+
+
+def _misdirected(host: str) -> Problem:
+    detail = (
+        f"This service does not answer for the host {host[:100]!r}. Call it by an allowed name, or allow this one "
+        "with TASKPOST_ALLOWED_HOSTS."
+    )
+    return Problem(421, Code.MISDIRECTED, detail)
+
+
+def _cross_site(origins: list[str]) -> Problem:
+    whose = f"from {origins[0][:100]!r}" if origins else "from another site"
+    detail = f"A page {whose} may not make a browser change anything here. Allow its origin with TASKPOST_CORS_ORIGINS."
+    return Problem(403, Code.CROSS_SITE, detail)
