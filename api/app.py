@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api import callbacks
-from api.catalog import Catalog
+from api.catalog import Catalog, pods_of
 from api.controller.controller import Controller, ControllerConfig
 from api.controller.supervise import cancel
 from api.core.decisions import Limits
@@ -18,7 +18,6 @@ from api.embedded.directory import DataDirectory
 from api.embedded.valkey import embedded_valkey
 from api.executors.kubernetes import KubernetesExecutor
 from api.executors.kubernetes.client import Access, Cluster, ClusterUnusable, own_namespace
-from api.executors.kubernetes.pods import PodFileInvalid, read_pod_file
 from api.executors.kubernetes.template import JobSettings
 from api.executors.local import LocalExecutor, free_space
 from api.queue.errors import QueueUnavailable
@@ -147,12 +146,10 @@ async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
     missing = [f"TASKPOST_{name.upper()}" for name, value in needed.items() if not value]
     if missing:
         raise SettingsError(f"TASKPOST_EXECUTOR is 'kubernetes': that needs {', '.join(missing)} too")
+    pods = pods_of(settings)
     cluster = Cluster(Access(settings.namespace or own_namespace(), settings.kubeconfig))
     try:
-        pods = read_pod_file(settings.pod_file)
         await cluster.open()
-    except PodFileInvalid as error:
-        raise SettingsError(f"TASKPOST_POD_FILE cannot be used: {error}") from None
     except ClusterUnusable as error:
         raise SettingsError(f"TASKPOST_EXECUTOR is 'kubernetes': {error}") from None
     return KubernetesExecutor(

@@ -106,6 +106,11 @@ class Settings(BaseSettings):
     runner_secret: str = Field(
         "", repr=False, description="Secret with the keys redis-url and signing-keys, mounted into the Jobs' pods."
     )
+    own_secrets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="Further Secrets of Taskpost itself, separated by commas: no task type may mount or read them.",
+    )
     owner_config_map: str | None = Field(None, description="ConfigMap that owns the Jobs: they are deleted with it.")
     pod_file: Path | None = Field(None, description="JSON file with what the pods of all task types have besides.")
 
@@ -169,6 +174,7 @@ class Settings(BaseSettings):
         "callback_retry_seconds",
         "allowed_hosts",
         "cors_origins",
+        "own_secrets",
         "task_modules",
         "signing_keys",
         mode="before",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from api.core.input_schema import InputSchemaError, compile_schema
 from api.core.task_types import RetryRule, TaskTypeDefinition
 from api.executors.kubernetes.pods import TypePod
 from api.settings import LONGEST_SECONDS
+from api.strict_yaml import MAX_BYTES, StrictYamlError, parse, place, visible
 from runner.contract import Env, ErrorCode
 from runner.tasks.registry import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -23,11 +24,17 @@ from runner.tasks.registry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from api.executors.kubernetes.pods import PodFile
     from runner.tasks.registry import TaskType
 
+MAX_FAULTS: Final = 50
+"""More are not listed."""
+MAX_CONCURRENCY: Final = 1_000_000
+MAX_WORD_BYTES: Final = 128 * 1024 - 1
+"""Linux passes no longer argument or variable to a process."""
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NEVER_RETRIED: Final = frozenset({ErrorCode.CANCELLED, ErrorCode.INPUT_INVALID, ErrorCode.TYPE_REMOVED})
 _NUL: Final = "\0"
@@ -54,7 +61,7 @@ class TypeEntry(BaseModel):
     command: Annotated[list[str], Field(min_length=1)] | None = None
     input_schema: dict[str, Any] | None = None
     example: dict[str, Any] | None = None
-    concurrency: Annotated[int, Field(ge=1)] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = None
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     retry_on: list[str] = Field(default_factory=list)
     retry_pause_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
@@ -87,6 +94,8 @@ class TypeEntry(BaseModel):
             raise ValueError("its first word is the program, and empty")
         if value is not None and any(_NUL in word for word in value):
             raise ValueError("no word of it may have the character NUL")
+        if value is not None and any(len(word.encode()) > MAX_WORD_BYTES for word in value):
+            raise ValueError(f"no word of it may have more than {MAX_WORD_BYTES} bytes")
         return value
 
     @field_validator("env")
@@ -96,6 +105,8 @@ class TypeEntry(BaseModel):
             if not name or "=" in name or _NUL in name + text:
                 shown = name.encode("unicode_escape").decode()
                 raise ValueError(f"{shown} is no variable that a process can be given: no NUL, no '=' in its name")
+            if len(f"{name}={text}".encode()) > MAX_WORD_BYTES:
+                raise ValueError(f"{name[:100]} is longer than the {MAX_WORD_BYTES} bytes that a process can be given")
         ours = sorted(_OURS & value.keys())
         if ours:
             raise ValueError(f"{', '.join(ours)} are the runner's own")
@@ -110,29 +121,67 @@ class TypeFile(BaseModel):
     task_types: dict[str, TypeEntry] = Field(default_factory=dict)
 
 
-def read_type_file(
-    path: Path, known: Mapping[str, TaskType], concurrency: Mapping[str, int]
-) -> Mapping[str, TaskTypeDefinition]:
-    """Return all task types: those that the service knows and those of the file, laid over them.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a file of task types is checked with.
 
-    `known` are the types of Python modules that the service has imported, `concurrency` what the settings say.
+    `known` are the types of Python modules that the service has imported, `concurrency` is what the settings say,
+    `secrets` are the names of Taskpost's own Secrets, `pods` is what all task pods have, where that is known.
+    """
+
+    known: Mapping[str, TaskType]
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    secrets: Collection[str] = ()
+    pods: PodFile | None = None
+
+
+def read_type_file(path: Path, around: Surroundings) -> Mapping[str, TaskTypeDefinition]:
+    """Return all task types: those that the service knows and those of the file, laid over them.
 
     Raises:
         OSError: if the file cannot be read.
         TypeFileInvalid: if something in it is wrong.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = parse(_text(path))
         entries = TypeFile.model_validate({} if document is None else document).task_types
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TypeFileInvalid(f"{path}: not YAML in UTF-8: {' '.join(str(error).split())}") from None
+    except StrictYamlError as error:
+        raise _invalid(path, [str(error)]) from None
     except ValidationError as error:
-        lines = (f"{path}: {_place(fault['loc'])}: {_reason(fault['msg'])}" for fault in error.errors())
-        raise TypeFileInvalid("\n".join(lines)) from None
-    faults = [f"{path}: {fault}" for name, entry in entries.items() for fault in _faults(name, entry, known)]
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        raise _invalid(path, [f"{place(*fault['loc'])}: {_reason(fault['msg'])}" for fault in found]) from None
+    faults = [fault for name, entry in entries.items() for fault in _faults(name, entry, around)]
     if faults:
-        raise TypeFileInvalid("\n".join(faults))
-    return laid_over(known, entries, concurrency, str(path.parent.absolute()))
+        raise _invalid(path, faults)
+    definitions = laid_over(around.known, entries, around.concurrency, str(path.parent.absolute()))
+    if around.pods is not None:
+        together = (
+            (name, fault)
+            for name in entries
+            if name in definitions
+            for fault in around.pods.faults_of(definitions[name])
+        )
+        faults = [f"{place('task_types', name, 'pod', where)}: {visible(what)}" for name, (where, what) in together]
+    if faults:
+        raise _invalid(path, faults)
+    return definitions
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise StrictYamlError(f"more than {MAX_BYTES} bytes")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise StrictYamlError(f"not YAML in UTF-8: {error}") from None
+
+
+def _invalid(path: Path, faults: list[str]) -> TypeFileInvalid:
+    lines = [f"{path}: {fault}" for fault in faults[:MAX_FAULTS]]
+    more = len(faults) - MAX_FAULTS
+    return TypeFileInvalid("\n".join([*lines, *([f"{path}: {more} more"] if more > 0 else [])]))
 
 
 def laid_over(
@@ -152,17 +201,18 @@ def laid_over(
     }
 
 
-def _faults(name: str, entry: TypeEntry, known: Mapping[str, TaskType]) -> list[str]:
-    place = f"task_types.{name}"
-    faults = [] if NAME.fullmatch(name) else [f"{place}: {name!r} is no name for a task type: {NAME_RULE}"]
-    faults += [f"{place}{fault}" for fault in _kind_faults(entry, is_known=name in known) if entry.enabled]
+def _faults(name: str, entry: TypeEntry, around: Surroundings) -> list[str]:
+    where = place("task_types", name)
+    faults = [] if NAME.fullmatch(name) else [f"{where}: {name!r} is no name for a task type: {NAME_RULE}"]
+    faults += [f"{where}{fault}" for fault in _kind_faults(entry, is_known=name in around.known) if entry.enabled]
     try:
         compile_schema(entry.input_schema or {})
     except InputSchemaError as error:
-        faults.append(f"{place}.{error}")
+        faults.append(visible(f"{where}.{error}"))
+    faults += [f"{where}.pod.{visible(at)}: {visible(what)}" for at, what in entry.pod.faults(around.secrets)]
     longest = entry.max_timeout_seconds or MAX_TIMEOUT_SECONDS
     if entry.timeout_seconds is not None and entry.timeout_seconds > longest:
-        faults.append(f"{place}.timeout_seconds: more than max_timeout_seconds, which is {longest:g}")
+        faults.append(f"{where}.timeout_seconds: more than max_timeout_seconds, which is {longest:g}")
     return faults
 
 
@@ -210,9 +260,5 @@ def _definition(
     )
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location)) or "the file"
-
-
 def _reason(message: str) -> str:
-    return message.removeprefix("Value error, ")
+    return visible(message.removeprefix("Value error, "))

@@ -33,10 +33,11 @@ class Watched(Generic[Made]):
         if self._made is None or state != self._state:
             try:
                 self._made = self._make()
-            except (OSError, ValueError) as fault:
+            except Exception as fault:
                 if self._made is None:
                     raise
-                logger.warning("files_not_reread", extra={"reason": str(fault)})
+                reason = str(fault) if isinstance(fault, (OSError, ValueError)) else f"{type(fault).__name__}: {fault}"
+                logger.warning("files_not_reread", extra={"reason": reason})
             self._state = state
         return self._made
 

@@ -11,6 +11,7 @@
 {{- if eq .Values.executor "kubernetes" -}}
 {{- $_ := set $env "TASKPOST_RUNNER_IMAGE" (include "taskpost.image" (list . .Values.taskPods.image)) -}}
 {{- $_ := set $env "TASKPOST_RUNNER_SECRET" (include "taskpost.runnerSecret" .) -}}
+{{- $_ := set $env "TASKPOST_OWN_SECRETS" (list (include "taskpost.redisSecret" .) .Values.callbacks.certificateSecret | compact | join ",") -}}
 {{- $_ := set $env "TASKPOST_OWNER_CONFIG_MAP" (include "taskpost.owner" .) -}}
 {{- $_ := set $env "TASKPOST_POD_FILE" "/etc/taskpost/task-pods/task-pods.json" -}}
 {{- end -}}

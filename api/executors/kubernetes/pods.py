@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from api.executors.kubernetes.pod_rules import HIGHEST_USER, pod_faults, whole_faults
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from api.core.task_types import TaskTypeDefinition
 
 Object = dict[str, Any]
+User = Annotated[int, Field(ge=1, le=HIGHEST_USER)]
+"""Not root."""
 
 OF_THE_RUNNER: Final = frozenset({"command", "env", "volume_mounts"})
 
@@ -48,8 +52,8 @@ class PodSettings(BaseModel):
     runtime_class: str | None = None
     service_account: str | None = None
     pull_secrets: tuple[str, ...] = ()
-    run_as_user: int | None = None
-    container_run_as_user: int | None = 65532
+    run_as_user: User | None = None
+    container_run_as_user: User | None = 65532
     env: tuple[Object, ...] = ()
     volumes: tuple[Object, ...] = ()
     volume_mounts: tuple[Object, ...] = ()
@@ -78,7 +82,7 @@ class TypePod(BaseModel):
     runtime_class_name: str | None = None
     service_account_name: str | None = None
     image_pull_secrets: list[str] | None = None
-    run_as_user: int | None = None
+    run_as_user: User | None = None
     env: list[Object] | None = None
     volumes: list[Object] | None = None
     volume_mounts: list[Object] | None = None
@@ -95,6 +99,10 @@ class TypePod(BaseModel):
             "image_pull_secrets": "pull_secrets",
         }
         return {renamed.get(name, name): value for name, value in self.model_dump(exclude_none=True).items()}
+
+    def faults(self, secrets: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield where what is wrong beside its shape. `secrets` are the names of Taskpost's own."""
+        return pod_faults(self.model_dump(exclude_none=True, by_alias=True), secrets, of_type=True)
 
 
 class PodFile(BaseModel):
@@ -119,9 +127,14 @@ class PodFile(BaseModel):
         settings = _laid_over(default, definition.pod) | ({"image": definition.image} if definition.image else {})
         return PodSettings.model_validate(settings)
 
+    def faults_of(self, definition: TaskTypeDefinition) -> Iterator[tuple[str, str]]:
+        """Yield where what is wrong with a type's pods when they are laid over what all have."""
+        settings = self.of_type(definition, "")
+        yield from whole_faults(settings.volumes, settings.volume_mounts)
 
-def read_pod_file(path: Path | None) -> PodFile:
-    """Read the settings of pods: a JSON object `{"default": {...}}`.
+
+def read_pod_file(path: Path | None, secrets: Collection[str] = ()) -> PodFile:
+    """Read the settings of pods: a JSON object `{"default": {...}}`. `secrets` are the names of Taskpost's own Secrets.
 
     Raises:
         PodFileInvalid: if the file cannot be read or something in it is wrong.
@@ -130,9 +143,15 @@ def read_pod_file(path: Path | None) -> PodFile:
         return PodFile()
     try:
         pods = PodFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        pods.of_type(None, "")
-    except (OSError, ValidationError, ValueError) as error:
+        of_all = pods.of_type(None, "")
+    except (OSError, ValidationError, ValueError, RecursionError) as error:
         raise PodFileInvalid(f"{path}: {error}") from None
+    given = {to_camel(name): value for name, value in of_all.model_dump(exclude_none=True).items()}
+    for where, what in (
+        *pod_faults(given, secrets, of_type=False),
+        *whole_faults(of_all.volumes, of_all.volume_mounts),
+    ):
+        raise PodFileInvalid(f"{path}: default.{where}: {what}")
     return pods
 
 
