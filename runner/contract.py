@@ -120,7 +120,10 @@ EXIT_BY_SIGTERM: Final = 128 + int(signal.SIGTERM)
 
 RUNNER_DELIVERY_LEASE_SECONDS: Final = 10.0
 """How long the first delivery try is the runner's alone, from the moment the outcome is recorded."""
-RUNNER_DELIVERY_TIMEOUT_SECONDS: Final = 5.0
+RUNNER_DELIVERY_TIMEOUT_SECONDS: Final = 1.0
+"""What a runner gives a receiver, from the look-up of its name to its answer: meanwhile its slot is held."""
+RUNNER_DELIVERY_END_SECONDS: Final = 2.0
+"""When a runner ends, whatever its first delivery attempt and the report of it still wait for."""
 
 
 class ErrorCode(StrEnum):

@@ -5,18 +5,28 @@ from __future__ import annotations
 import random
 import sys
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
-from runner.contract import RUNNER_DELIVERY_TIMEOUT_SECONDS, delivery_id, outcome_body
+from runner.contract import (
+    RUNNER_DELIVERY_END_SECONDS,
+    RUNNER_DELIVERY_TIMEOUT_SECONDS,
+    DeliveryStatus,
+    delivery_id,
+    outcome_body,
+)
 from runner.exits import exit_code_of
 from runner.texts import say
 from runner.workspace import Workspace
 
 if TYPE_CHECKING:
     from runner.attempt import Attempt
-    from runner.delivery.post import Sender
+    from runner.delivery.post import Sender, Try
     from runner.outcome import Outcome
     from runner.report import Report, Started
+
+GIVE_WAY_SECONDS: Final = 0.2
+"""How much longer than its limit an attempt may take to say how it ended."""
 
 
 def main() -> int:
@@ -44,9 +54,9 @@ def _run(attempt: Attempt, report: Report) -> None:
     until = began + started.left_ms / 1000
     if started.result_url is not None:
         _import_delivery()
-    recorded = report.finish(outcome, body, finished_ms, until=until)
-    if recorded and started.result_url is not None:
-        _deliver(attempt, report, started.result_url, body)
+    is_ours = report.finish(outcome, body, finished_ms, until=until)
+    if is_ours and started.result_url is not None:
+        _deliver_in_time(attempt, report, started.result_url, body)
 
 
 def _compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
@@ -66,11 +76,23 @@ def _import_delivery() -> None:
     import runner.delivery.post  # noqa: F401, PLC0415
 
 
+def _deliver_in_time(attempt: Attempt, report: Report, url: str, body: bytes) -> None:
+    """Make the first delivery attempt, and wait for it no longer than a slot may be held, whatever hangs."""
+    import threading  # noqa: PLC0415 - for those alone that have a delivery to make
+
+    delivering = threading.Thread(target=_deliver, args=(attempt, report, url, body), name="deliver", daemon=True)
+    delivering.start()
+    delivering.join(RUNNER_DELIVERY_END_SECONDS)
+    if delivering.is_alive():
+        say("the delivery is left to the service: the attempt, or Redis, takes too long")
+
+
 def _deliver(attempt: Attempt, report: Report, url: str, body: bytes) -> None:
-    import asyncio  # noqa: PLC0415 - for those alone that have a delivery to make
+    import asyncio  # noqa: PLC0415
 
     import redis  # noqa: PLC0415
 
+    from runner.delivery.receiver import standing_of  # noqa: PLC0415
     from runner.delivery.schedule import judge  # noqa: PLC0415
     from runner.delivery.tries import Sent  # noqa: PLC0415
 
@@ -80,20 +102,39 @@ def _deliver(attempt: Attempt, report: Report, url: str, body: bytes) -> None:
         say(f"the delivery is left to the service: {fault}")
         return
     began_seconds = time.time()
-    result = asyncio.run(
-        sender.post(
-            url,
-            delivery_id(attempt.task_id),
-            body,
-            now_seconds=began_seconds,
-            timeout_seconds=RUNNER_DELIVERY_TIMEOUT_SECONDS,
-        )
-    )
-    status, delay_seconds = judge(result, 1, random.random(), attempt.callback_retry_seconds)  # noqa: S311 - a jitter
+    result, account = asyncio.run(_post(sender, url, delivery_id(attempt.task_id), body, began_seconds))
+    counts = result.blocked or result.status is not None or result.duration_seconds < RUNNER_DELIVERY_TIMEOUT_SECONDS
+    if counts:
+        status, delay_seconds = judge(result, 1, random.random(), attempt.callback_retry_seconds)  # noqa: S311 - a jitter
+    else:  # the service has more time for it, so nothing of the schedule is used up
+        status, delay_seconds = DeliveryStatus.PENDING, 0.0
     try:
-        report.delivery(status, delay_seconds, Sent("runner", began_seconds, result))
+        report.delivery(
+            status, delay_seconds, Sent("runner", began_seconds, result, standing_of(result), account, counts)
+        )
     except redis.RedisError as fault:
         say(f"the delivery try could not be reported, so it may be made again: {fault}")
+
+
+async def _post(sender: Sender, url: str, name: str, body: bytes, now_seconds: float) -> tuple[Try, str]:
+    """Return how the attempt ended, and the account that it counts under."""
+    import asyncio  # noqa: PLC0415
+
+    from runner.delivery.post import Try  # noqa: PLC0415
+    from runner.delivery.receiver import account_of, account_of_name, on_connecting  # noqa: PLC0415
+    from runner.delivery.target import parse  # noqa: PLC0415
+
+    accounts = [""]
+    with suppress(ValueError):
+        accounts = [account_of_name(parse(url).host)]
+    on_connecting(lambda address: accounts.append(account_of(address)))
+    limit = RUNNER_DELIVERY_TIMEOUT_SECONDS
+    try:
+        async with asyncio.timeout(limit + GIVE_WAY_SECONDS):
+            result = await sender.post(url, name, body, now_seconds=now_seconds, timeout_seconds=limit)
+    except TimeoutError:
+        result = Try(f"no answer within {limit:g} second", duration_seconds=limit)
+    return result, accounts[-1]
 
 
 def _sender(attempt: Attempt) -> Sender:

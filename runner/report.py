@@ -165,7 +165,8 @@ class Report:
     def finish(self, outcome: Outcome, body: bytes, finished_ms: int, *, until: float) -> bool:
         """Record the outcome, again and again until the deadline (`until`, of the monotonic clock) while Redis is away.
 
-        Returns False if the failure is no outcome, because the task is to be tried again.
+        Returns whether the first delivery attempt is this runner's: not if there is none to make, if the service makes
+        it, or if the failure is no outcome, because the task is to be tried again.
 
         Raises:
             Refused: if the task has moved on.
@@ -177,9 +178,9 @@ class Report:
         last = (body, finished_ms, lease_ms, _tenths(outcome.percent), outcome.retry, outcome.message)
         arguments = (*self._identity, outcome.state.value, code, message, *last)
         reply = self._persist(lambda: self._call_replicated("finish", *arguments), until=until)
-        if reply not in {b"recorded", b"retry"}:
+        if reply not in {b"attempt", b"recorded", b"retry"}:
             raise Refused("the task has ended otherwise, or has another attempt")
-        return bool(reply == b"recorded")
+        return bool(reply == b"attempt")
 
     def delivery(self, status: str, delay_seconds: float, sent: Sent) -> None:
         """Record how the delivery try ended. If Redis is away the try's lease runs out, and the service tries again."""

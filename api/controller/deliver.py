@@ -4,102 +4,96 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import secrets
-import time
-from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from api.controller.supervise import wait_at_most
+from api.cancellation import is_being_cancelled
+from api.controller.delivery_attempt import Attempts
+from api.controller.delivery_places import Places
+from api.controller.supervise import cancel, wait_at_most
 from api.queue.errors import QueueUnavailable
-from api.queue.shapes import Lane, Room
-from runner.contract import DeliveryStatus, delivery_id
-from runner.delivery.post import Try
-from runner.delivery.schedule import judge
-from runner.delivery.tries import Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from api.queue.queue import Queue
-    from api.queue.shapes import DueDelivery
     from runner.delivery.post import Sender
 
 logger = logging.getLogger(__name__)
 
-TRY_SECONDS: Final = 15.0
 LEASE_SECONDS: Final = 30.0
-"""Longer than a try with all its Redis calls: one that is made has its delivery for itself."""
-AT_A_TIME: Final = 400
-AGAIN_AT_A_TIME: Final = 300
-"""How many of them may be tries made again: receivers that have failed never take all the room."""
-PER_HOST: Final = 16
-"""How many of them may go to one host: one that hangs takes no more than its share."""
+EXTEND_SECONDS: Final = 8.0
+"""How often the leases of attempts under way are extended: an attempt with a large body may outlast one."""
 POLL_SECONDS: Final = 10.0
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 5.0
 LAST_TRIES_SECONDS: Final = 2.0
-"""How long a service that stops waits for the tries under way, so that they need not be repeated."""
+"""How long a service that stops waits for the attempts under way, so that they need not be repeated."""
 
 
 class Deliverer:
-    """Leases due deliveries, makes the tries side by side, and reports each."""
+    """Leases due deliveries and makes the attempts side by side. Whatever happens to a claim, they go on."""
 
     def __init__(self, queue: Queue, sender: Sender, retry_seconds: Sequence[float]) -> None:
         self._deliveries = queue.deliveries
-        self._queue = queue
-        self._retry_seconds = retry_seconds
-        self._sender = sender
-        self._tries: dict[asyncio.Task[None], DueDelivery] = {}
+        self._places = Places()
+        self._attempts = Attempts(queue, sender, retry_seconds, self._places)
+        self._tries: set[asyncio.Task[None]] = set()
 
     async def deliver(self, wake: asyncio.Event) -> None:
-        """Make tries as they fall due, for ever."""
+        """Make attempts as they fall due, for ever. Only being cancelled, as the service stops, ends them."""
+        extending = asyncio.create_task(self._extend_leases())
+        pause = FIRST_PAUSE_SECONDS
         try:
             while True:
-                await wait_at_most(wake, await self._start_due(wake))
+                seconds = None
+                with _going_on():
+                    seconds = await self._start_due(wake)
+                if seconds is None:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                else:
+                    pause = FIRST_PAUSE_SECONDS
+                    await wait_at_most(wake, seconds)
         finally:
             if self._tries:
                 await asyncio.wait(self._tries, timeout=LAST_TRIES_SECONDS)
-            for attempt in self._tries:
-                attempt.cancel()
+            await cancel(extending, *self._tries)
 
     async def _start_due(self, wake: asyncio.Event) -> float:
-        """Start the tries that are due and have room; return the seconds until this is worth doing again."""
-        under_way = self._tries.values()
-        again = sum(delivery.lane is Lane.AGAIN for delivery in under_way)
-        room = Room(AT_A_TIME - len(under_way), AGAIN_AT_A_TIME - again, PER_HOST)
-        if room.total <= 0:
+        """Start the attempts that are due and have room; return the seconds until this is worth doing again."""
+        room = self._places.room()
+        if room.quick.places <= 0 and room.again.places <= 0:
             return POLL_SECONDS
         token = secrets.token_urlsafe(12)
-        busy = Counter(delivery.host for delivery in under_way)
-        next_seconds, due = await self._deliveries.claim(room, LEASE_SECONDS, token, busy)
+        next_seconds, due = await self._deliveries.claim(room, LEASE_SECONDS, token)
         for delivery in due:
-            attempt = asyncio.create_task(self._try(delivery, token))
-            self._tries[attempt] = delivery
-            attempt.add_done_callback(self._tries.pop)
+            flight = self._places.enter(delivery, token)
+            attempt = asyncio.create_task(self._attempts.make(flight))
+            self._tries.add(attempt)
+            attempt.add_done_callback(self._tries.discard)
+            attempt.add_done_callback(lambda _, flight=flight: self._places.leave(flight))  # type: ignore[misc]
             attempt.add_done_callback(lambda _: wake.set())
         return POLL_SECONDS if next_seconds is None else min(next_seconds, POLL_SECONDS)
 
-    async def _try(self, delivery: DueDelivery, token: str) -> None:
-        try:
-            began_seconds = time.time()
-            stored = await self._queue.read_body(delivery.task_id)
-            if stored.body is None:
-                result = Try("the outcome is no longer kept")
-                status, delay_seconds = DeliveryStatus.DEAD, 0.0
-            else:
-                result = await self._sender.post(
-                    delivery.result_url,
-                    delivery_id(delivery.task_id),
-                    stored.body,
-                    now_seconds=began_seconds,
-                    timeout_seconds=TRY_SECONDS,
-                )
-                status, delay_seconds = judge(result, delivery.tries + 1, random.random(), self._retry_seconds)  # noqa: S311 - a jitter
-            sent = Sent("service", began_seconds, result)
-            await self._deliveries.report(delivery.task_id, token, status, delay_seconds, sent)
-        except QueueUnavailable as fault:
-            logger.warning("delivery_not_reported", extra={"task_id": delivery.task_id, "reason": fault.reason})
-        except Exception:
-            logger.exception("delivery_failed", extra={"task_id": delivery.task_id})
-        else:
-            names = {"task_id": delivery.task_id, "status": status.value, "tries": delivery.tries + 1}
-            logger.info("delivery_tried", extra=names | {"error": result.error})
+    async def _extend_leases(self) -> None:
+        while True:
+            await asyncio.sleep(EXTEND_SECONDS)
+            leases = [(flight.delivery.task_id, flight.token) for flight in self._places]
+            if leases:
+                with _going_on():
+                    await self._deliveries.extend(leases, LEASE_SECONDS)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Log what fails, and go on; a library may raise even `CancelledError` for reasons of its own."""
+    try:
+        yield
+    except QueueUnavailable as fault:
+        logger.warning("duty_waits_for_redis", extra={"duty": "deliver", "reason": fault.reason})
+    except (Exception, asyncio.CancelledError) as fault:
+        if isinstance(fault, asyncio.CancelledError) and is_being_cancelled():
+            raise
+        logger.exception("duty_failed", extra={"duty": "deliver"})

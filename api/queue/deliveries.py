@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from api.queue.shapes import DeliveryPage, DueDelivery, Lane, Redelivered, Tries
 from api.queue.views import task_from_view
+from runner.contract import DeliveryStatus
 from runner.delivery.tries import decode, report_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from api.queue.shapes import DeadOnes, Room
+    from runner.delivery.receiver import Standing
     from runner.delivery.tries import Sent
 
     Call = Callable[..., Awaitable[Any]]
@@ -26,25 +30,45 @@ class Deliveries:
     def __init__(self, call: Call) -> None:
         self._call = call
 
-    async def claim(
-        self, room: Room, lease_seconds: float, token: str, busy: Mapping[str, int]
-    ) -> tuple[float | None, Sequence[DueDelivery]]:
-        """Lease due deliveries to a sender that has `busy` tries under way, by host.
+    async def claim(self, room: Room, lease_seconds: float, token: str) -> tuple[float | None, Sequence[DueDelivery]]:
+        """Lease due deliveries to a sender.
 
-        Also return the seconds until there may be more to claim, or None if that is when a try ends.
+        Also return the seconds until there may be more to claim, or None if that is when an attempt ends.
         """
-        pairs = [part for pair in busy.items() for part in pair]
-        limits = (room.total, room.again, room.per_host)
-        nearest, rows = await self._call("claim_deliveries", *limits, int(lease_seconds * 1000), token, *pairs)
+        nearest, rows = await self._call(
+            "claim_deliveries", int(lease_seconds * 1000), token, json.dumps(asdict(room), ensure_ascii=False)
+        )
         due = [
-            DueDelivery(task_id.decode(), url.decode(), int(tries), Lane(lane.decode()), host.decode())
-            for task_id, url, tries, lane, host in rows
+            DueDelivery(
+                task_id.decode(),
+                url.decode(),
+                int(tries),
+                Lane(lane.decode()),
+                host.decode(),
+                account.decode(),
+                int(body_bytes),
+            )
+            for task_id, url, tries, lane, host, account, body_bytes in rows
         ]
         return (None if nearest is None else int(nearest) / 1000), due
 
+    async def extend(self, leases: Iterable[tuple[str, str]], lease_seconds: float) -> None:
+        """Keep the leases of deliveries (task id and token) whose attempts are under way."""
+        parts = [part for lease in leases for part in lease]
+        await self._call("extend_deliveries", int(lease_seconds * 1000), *parts)
+
+    async def note(self, result_url: str, standing: Standing, account: str) -> None:
+        """Keep what an attempt to a receiver is like, before it has ended."""
+        await self._call("note_receiver", result_url, standing, account)
+
     async def report(self, task_id: str, token: str, status: str, delay_seconds: float, sent: Sent) -> None:
-        """Record how a try ended, and when the next one is due if there is to be one."""
+        """Record how an attempt ended, and when the next one is due if there is to be one."""
         await self._call("report_delivery", *report_arguments(task_id, token, status, delay_seconds, sent))
+
+    async def put_back(self, task_id: str, token: str, standing: Standing | None, account: str) -> None:
+        """Make a leased delivery due again, for which no attempt was made."""
+        known = standing or "", account
+        await self._call("report_delivery", task_id, token, DeliveryStatus.PENDING, 0, "", "", "", *known, 0)
 
     async def tries(self, task_id: str) -> Tries | None:
         """Return a task and the tries of its delivery that are kept, or None if there is no such task."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,30 +110,61 @@ class StoredBody:
 
 
 class Lane(StrEnum):
-    """In which line a delivery waits: for its first try, or to be made again."""
+    """In which queue a receiver's deliveries wait: it answers, nothing is known of it, or it is slow."""
 
+    KNOWN = "known"
     FIRST = "first"
     AGAIN = "again"
 
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """A delivery that was leased to the caller. `tries` are those made since it was last asked for."""
+    """A delivery that was leased to the caller. `tries` are those made since it was last asked for.
+
+    `host` names its receiver, `account` the address that this is counted under ("": not known yet).
+    """
 
     task_id: str
     result_url: str
     tries: int
     lane: Lane
     host: str
+    account: str = ""
+    body_bytes: int = 0
+
+
+UNBOUNDED_BYTES: Final = 2**50
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The free places of a group of delivery attempts, and the bytes of bodies that it uses and may use."""
+
+    places: int
+    used_bytes: int = 0
+    max_bytes: int = UNBOUNDED_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many tries a sender has room for: in all, of those made again, and to one host at a time."""
+    """How many deliveries a sender has room for: to receivers that are not slow (`quick`), and to slow ones (`again`).
 
-    total: int
-    again: int
-    per_host: int
+    `per_receiver`, `per_unknown` (nothing is known of it) and `per_account` are the most attempts at a time, `unknown`
+    the places of `quick` that receivers may take of which nothing is known. `share_bytes` bounds the bodies of one
+    receiver or account; those of up to `small_bytes` are not counted. `receivers` and `accounts` hold the attempts and
+    the bytes under way.
+    """
+
+    quick: Pool
+    again: Pool
+    per_receiver: int
+    per_unknown: int
+    per_account: int
+    unknown: int
+    share_bytes: int = UNBOUNDED_BYTES
+    small_bytes: int = 0
+    receivers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    accounts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

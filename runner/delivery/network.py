@@ -102,17 +102,23 @@ class Network:
         return [literal] if literal is not None else await self._resolve(host)
 
 
-async def connect(addresses: Sequence[Address], port: int) -> tuple[PlainStream, Address]:
+async def connect(
+    addresses: Sequence[Address], port: int, connecting: Callable[[Address], None] = lambda _: None
+) -> tuple[PlainStream, Address]:
     """Connect to the first address that takes it; also return which one that was.
+
+    `connecting` is called with each before it is connected to; what it raises ends the attempt.
 
     Raises:
         OSError: why the last one did not.
     """
     *earlier, last = addresses
     for address in earlier:
+        connecting(address)
         with suppress(OSError):  # TimeoutError among them
             async with asyncio.timeout(EARLIER_ADDRESS_SECONDS):
                 return await _connect(address, port), address
+    connecting(last)
     return await _connect(last, port), last
 
 

@@ -10,6 +10,7 @@ from runner.contract import Env
 from runner.delivery.causes import cause
 from runner.delivery.network import Network, connect
 from runner.delivery.proxy import ProxyError, open_tunnel
+from runner.delivery.receiver import connecting
 from runner.delivery.stream import HandshakeClosedError, NotTlsError, TlsStream
 
 if TYPE_CHECKING:
@@ -65,12 +66,13 @@ class Route:
         """
         if self._proxy is None:
             way.addresses = await self._network.judged_addresses(target.host, target.port)
-            stream, address = await connect(way.addresses, target.port)
+            stream, address = await connect(way.addresses, target.port, connecting)
             way.addresses = (address,)
             opened = await self._secured(stream, target) if target.scheme == "https" else stream
         else:
             with suppress(OSError):  # what the proxy alone can resolve is the proxy's to refuse
                 way.addresses = await self._network.judged_addresses(target.host, target.port)
+                connecting(way.addresses[0])
             opened = await self._through(self._proxy, target, way)
         way.is_open, way.is_tls = True, target.scheme == "https"
         return opened

@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runner.delivery.post import Try
+    from runner.delivery.receiver import Standing
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A try that was made: by the `runner` or the `service`, when (Unix time), and how it ended."""
+    """A try that was made: by the `runner` or the `service`, when (Unix time), and how it ended.
+
+    `standing` and `account` say what its receiver is like. One that was cut short `counts` for nothing in the schedule.
+    """
 
     by: str
     at_seconds: float
     result: Try
+    standing: Standing | None = None
+    account: str = ""
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +53,5 @@ def decode(text: str) -> PastTry:
 def report_arguments(task_id: str, token: str, status: str, delay_seconds: float, sent: Sent) -> tuple[str | int, ...]:
     """Return the arguments of the verb `report_delivery`."""
     result = sent.result
-    return task_id, token, status, int(delay_seconds * 1000), result.error or "", encode(sent), result.answer
+    ended = (status, int(delay_seconds * 1000), result.error or "", encode(sent), result.answer)
+    return task_id, token, *ended, sent.standing or "", sent.account, int(sent.counts)

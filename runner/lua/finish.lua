@@ -1,18 +1,25 @@
 #!lua flags=allow-oom
 -- The runner records the outcome, its body and a due delivery in one step. Repeated by the same attempt it changes
--- nothing and answers the same. The first delivery try is leased to the runner, under the attempt's token.
+-- nothing and answers the same. The first delivery attempt is leased to the runner, under the attempt's token, unless the
+-- receiver is one that may keep it waiting: then it is the service's at once.
 -- A failure that is to be tried again, by the type's rules or because the task asks for it, is no outcome: it is noted, and
 -- the attempt's end brings the task back to the queue.
 -- ARGV: task_id, attempt, token, state, error_code, error_message, body, finished, lease_milliseconds, tenths,
 --       retry ('' | own | milliseconds), message ('': as it was)
--- -> 'recorded', 'retry' or 'refused'
+-- -> 'attempt' (recorded, and the first delivery attempt is the runner's), 'recorded', 'retry' or 'refused'
 local task_id, attempt, token, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local fields = redis.call('HMGET', key('task', task_id), 'state', 'attempt', 'token', 'percent')
+
+local function recorded()
+  local delivery = redis.call('HMGET', key('task', task_id), 'delivery', 'delivery_token')
+  return delivery[1] == 'sending' and delivery[2] == token and 'attempt' or 'recorded'
+end
+
 if fields[2] ~= attempt or fields[3] ~= token then
   return 'refused'
 end
 if fields[1] == state and state ~= 'cancelled' then
-  return 'recorded'
+  return recorded()
 end
 if fields[1] ~= 'running' then
   return 'refused'
@@ -30,7 +37,7 @@ conclude(task_id, {
   error_message = ARGV[6],
   body = ARGV[7],
   finished = ARGV[8],
-  delivery_due = integer(now_milliseconds() + tonumber(ARGV[9])),
   delivery_token = token,
+  lease = tonumber(ARGV[9]),
 })
-return 'recorded'
+return recorded()

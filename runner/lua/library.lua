@@ -189,16 +189,107 @@ local function is_of_host(result_url, host)
   return host == '' or found == host or string.gsub(found, ':%d+$', '') == host
 end
 
--- A delivery waits in the lane of its host: `first` tries are not held up by those that are made `again`. The score of
--- a host is when its earliest delivery is due, or earlier: whoever claims finds out, and puts it right.
-local function schedule_delivery(lane, host, task_id, due)
-  redis.call('ZADD', key('due', lane, host), due, task_id)
-  redis.call('ZADD', key('hosts', lane), 'LT', due, host)
+-- What the last attempt to a receiver (`host_of` its URL) was like, kept for a day, in bounded number: whoever claims
+-- deliveries forgets the oldest. -> 'good' (answered within a second), 'failed' (it was quick, but refused, or said 5xx),
+-- 'slow' (no answer within a second) or false; then its account: the address that was connected to, as text
+local RECEIVER_MILLISECONDS = 24 * 3600 * 1000
+local LONGEST_HOST = 300 -- no longer name can be resolved
+
+local function receiver(host)
+  local found = redis.call('HMGET', key('receivers'), host)[1]
+  if not found then
+    return false, ''
+  end
+  local standing, until_milliseconds, account = string.match(found, '^(%a+) (%d+) (.*)$')
+  if tonumber(until_milliseconds) < now_milliseconds() then
+    return false, ''
+  end
+  return standing, account
+end
+
+-- Receivers wait in three lanes: `first` are those of which nothing is known, `known` those that answer, and in `again`
+-- those that are slow wait together with all others of their account.
+local function lane_of(standing)
+  return not standing and 'first' or standing == 'slow' and 'again' or 'known'
+end
+
+-- The score of a receiver in its lane is when its earliest delivery is due, or another time: whoever claims puts it right.
+local function put_in_lane(host, due)
+  local standing, account = receiver(host)
+  local lane = lane_of(standing)
+  if lane == 'again' then
+    redis.call('ZADD', key('hosts', lane, account), 'LT', due, host)
+    redis.call('ZADD', key('hosts', lane), 'LT', due, account)
+  else
+    redis.call('ZADD', key('hosts', lane), 'LT', due, host)
+  end
+end
+
+-- Keeps what an attempt to a receiver was like; an empty account leaves the one that is known.
+local function note_receiver(host, standing, account)
+  if #host > LONGEST_HOST then
+    return
+  end
+  local before, account_before = receiver(host)
+  account = account ~= '' and account or account_before ~= '' and account_before or host
+  local until_milliseconds = integer(now_milliseconds() + RECEIVER_MILLISECONDS)
+  redis.call('HSET', key('receivers'), host, standing .. ' ' .. until_milliseconds .. ' ' .. account)
+  redis.call('ZADD', key('receivers_known'), until_milliseconds, host)
+  if lane_of(before) ~= lane_of(standing) or account ~= account_before then
+    put_in_lane(host, integer(now_milliseconds()))
+  end
+end
+
+-- Runners hold slots while they make the first attempt, so few may do so at a time for receivers of which nothing is known,
+-- and one for each receiver. A probe that took long is remembered for a while.
+local PROBES = 2
+local PROBE_MILLISECONDS, SLOW_PROBE_MILLISECONDS = 3 * 1000, 10 * 1000
+
+-- Whether a runner may make the first attempt itself: the receiver answers, or this is a probe.
+local function may_attempt(host, task_id)
+  local standing = receiver(host)
+  if standing then
+    return standing == 'good'
+  end
+  local free
+  for number = 1, PROBES do
+    local probe = redis.call('GET', key('probe', number))
+    local until_milliseconds, _, its_host = string.match(probe or '', '^(%d+) (%S+) (.*)$')
+    if not probe or tonumber(until_milliseconds) < now_milliseconds() then
+      free = free or number
+    elseif its_host == host then
+      return false
+    end
+  end
+  if free then
+    local until_milliseconds = integer(now_milliseconds() + PROBE_MILLISECONDS)
+    redis.call('SET', key('probe', free), until_milliseconds .. ' ' .. task_id .. ' ' .. host)
+  end
+  return free ~= nil
+end
+
+local function end_probe(task_id, was_quick)
+  for number = 1, PROBES do
+    local probe = redis.call('GET', key('probe', number))
+    local its_task_id, host = string.match(probe or '', '^%d+ (%S+) (.*)$')
+    if its_task_id == task_id then
+      if was_quick then
+        redis.call('DEL', key('probe', number))
+      else
+        local until_milliseconds = integer(now_milliseconds() + SLOW_PROBE_MILLISECONDS)
+        redis.call('SET', key('probe', number), until_milliseconds .. ' ' .. task_id .. ' ' .. host)
+      end
+    end
+  end
+end
+
+local function schedule_delivery(host, task_id, due)
+  redis.call('ZADD', key('due', host), due, task_id)
+  put_in_lane(host, due)
 end
 
 local function unschedule_delivery(host, task_id)
-  redis.call('ZREM', key('due', 'first', host), task_id)
-  redis.call('ZREM', key('due', 'again', host), task_id)
+  redis.call('ZREM', key('due', host), task_id)
 end
 
 -- The one place where how far a delivery is changes; those that are open and those given up are indexed.
@@ -223,8 +314,9 @@ local function redeliver(task_id)
     local host = host_of(fields[2])
     set_delivery(task_id, 'pending')
     redis.call('HSET', record, 'delivery_before', fields[3] or '0')
+    redis.call('HDEL', record, 'delivery_lost')
     unschedule_delivery(host, task_id)
-    schedule_delivery('again', host, task_id, integer(now_milliseconds()))
+    schedule_delivery(host, task_id, integer(now_milliseconds()))
     announce(task_id, 'pending')
     wake('deliver')
   end
@@ -237,7 +329,8 @@ local function ended_entry(task_id, milliseconds)
 end
 
 -- Ends a task. What is recorded of its outcome, its body and its due delivery is recorded in this one step.
--- outcome: { state, error_code, error_message, body, finished, delivery_due, delivery_token }
+-- outcome: { state, error_code, error_message, body, finished, delivery_token: whose first attempt may be its sender's
+-- own for `lease` milliseconds, if the receiver is one that answers; '' leaves it to the service at once }
 local function conclude(task_id, outcome)
   local record = key('task', task_id)
   local fields = redis.call('HMGET', record, 'type', 'state', 'client', 'priority', 'result_url')
@@ -265,9 +358,11 @@ local function conclude(task_id, outcome)
   redis.call('HINCRBY', key('totals'), 'body_bytes', #outcome.body)
   redis.call('RPUSH', key('ended'), ended_entry(task_id, now_milliseconds()))
   if result_url then
-    schedule_delivery('first', host_of(result_url), task_id, outcome.delivery_due)
-    set_delivery(task_id, outcome.delivery_token == '' and 'pending' or 'sending')
-    if outcome.delivery_token ~= '' then
+    local host = host_of(result_url)
+    local is_senders = outcome.delivery_token ~= '' and may_attempt(host, task_id)
+    schedule_delivery(host, task_id, integer(now_milliseconds() + (is_senders and outcome.lease or 0)))
+    set_delivery(task_id, is_senders and 'sending' or 'pending')
+    if is_senders then
       redis.call('HSET', record, 'delivery_token', outcome.delivery_token)
     end
     wake('deliver')
@@ -289,8 +384,7 @@ local function view(task_id)
   end
   local due = false
   if named.delivery == 'pending' then
-    local host = host_of(named.result_url)
-    due = redis.call('ZSCORE', key('due', 'first', host), task_id) or redis.call('ZSCORE', key('due', 'again', host), task_id)
+    due = redis.call('ZSCORE', key('due', host_of(named.result_url)), task_id)
     due = due and integer(due - now_milliseconds() + wall_milliseconds())
   end
   local past = {}

@@ -1,44 +1,56 @@
 #!lua flags=allow-oom
--- A sender reports one try. Its lease's token must be the current one; a late report can only raise to delivered.
--- What is kept of a good first try is short and lies in the record; of all others the newest are kept.
--- ARGV: task_id, token, status (delivered | pending | dead | blocked), delay_milliseconds, error, try, answer
+-- A sender reports one attempt. Its lease's token must be the current one; a late report can only raise to delivered.
+-- What is kept of a good first attempt is short and lies in the record; of all others the newest are kept.
+-- ARGV: task_id, token, status (delivered | pending | dead | blocked), delay_milliseconds, error,
+--       try ('': nothing was tried, the delivery is only put back), answer,
+--       standing of the receiver ('': says nothing of it), its account ('': as it was), counts: 0 if it costs nothing
+--       of the schedule
 -- -> the status that now holds, or false if nothing is known of such a delivery
 local MAX_TRIES, SHORT = 20, 64
 local task_id, token, status, delay, fault = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local try, answer = ARGV[6], ARGV[7]
+local try, answer, standing, account, counts = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local record = key('task', task_id)
 local fields = redis.call('HMGET', record, 'delivery', 'delivery_token', 'result_url')
 local current = fields[1]
-if not current or current == 'delivered' then
+if not current or not fields[3] then
+  return false
+end
+local host = host_of(fields[3])
+if standing ~= '' then
+  note_receiver(host, standing, account)
+end
+end_probe(task_id, standing ~= 'slow')
+if current == 'delivered' or fields[2] ~= token and status ~= 'delivered' then
   return current
 end
-if fields[2] ~= token and status ~= 'delivered' then
-  return current
-end
-local number = redis.call('HINCRBY', record, 'delivery_attempts', 1)
 set_delivery(task_id, status)
-redis.call('HDEL', record, 'delivery_token')
-redis.call('HINCRBY', key('totals'), 'tries_' .. status, 1)
+redis.call('HDEL', record, 'delivery_token', 'delivery_lost')
 if fault ~= '' then
   redis.call('HSET', record, 'delivery_error', fault)
 end
-if number == 1 and status == 'delivered' and #try <= SHORT and answer == '' then
-  redis.call('HSET', record, 'try', try)
-else
-  redis.call('RPUSH', key('tries', task_id), try)
-  if number > MAX_TRIES then
-    redis.call('LTRIM', key('tries', task_id), -MAX_TRIES, -1)
+if try ~= '' then
+  local number = redis.call('HINCRBY', record, 'delivery_attempts', 1)
+  redis.call('HINCRBY', key('totals'), 'tries_' .. status, 1)
+  if counts == '0' then
+    redis.call('HINCRBY', record, 'delivery_before', 1)
   end
-  if answer == '' then
-    redis.call('DEL', key('answer', task_id))
+  if number == 1 and status == 'delivered' and #try <= SHORT and answer == '' then
+    redis.call('HSET', record, 'try', try)
   else
-    redis.call('SET', key('answer', task_id), answer)
+    redis.call('RPUSH', key('tries', task_id), try)
+    if number > MAX_TRIES then
+      redis.call('LTRIM', key('tries', task_id), -MAX_TRIES, -1)
+    end
+    if answer == '' then
+      redis.call('DEL', key('answer', task_id))
+    else
+      redis.call('SET', key('answer', task_id), answer)
+    end
   end
 end
-local host = host_of(fields[3])
 unschedule_delivery(host, task_id)
 if status == 'pending' then
-  schedule_delivery('again', host, task_id, integer(now_milliseconds() + delay))
+  schedule_delivery(host, task_id, integer(now_milliseconds() + delay))
   wake('deliver')
 end
 announce(task_id, status)

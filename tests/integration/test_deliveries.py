@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 from taskpost import ApiError, Conflict
 
-from tests.support.misbehaving import Misbehaving
+from tests.support.misbehaving import Misbehaving, bomb
 from tests.support.service import ServiceProcess, eventually
 
 HANGING = 200
@@ -103,8 +103,11 @@ def test_when_the_schedule_is_used_up_a_delivery_is_dead_and_all_of_a_host_can_b
         began = datetime.now(UTC)
         task_ids = [ended(client, misbehaving.url("/close")) for _ in range(3)]
         elsewhere = ended(client, other.url("/status/500"))
-        for task_id in (*task_ids, elsewhere):
-            assert [made.by for made in when(client, task_id, "dead").tries] == ["runner", "service", "service"]
+        makers = {
+            task_id: [made.by for made in when(client, task_id, "dead").tries] for task_id in (*task_ids, elsewhere)
+        }
+        assert makers[task_ids[0]] == makers[elsewhere] == ["runner", "service", "service"]
+        assert makers[task_ids[1]] == ["service"] * 3, "its receiver has failed before"
         listed = [dead.task_id for dead in client.list_deliveries("dead", limit=2)]
         assert listed == [elsewhere, task_ids[-1]]
         host = f"127.0.0.1:{misbehaving.port}"
@@ -154,14 +157,22 @@ BEHAVIOURS = {
 }
 
 
-def test_the_runner_and_the_service_see_the_same_in_an_answer(data_directory, misbehaving):
+def test_the_runner_and_the_service_see_the_same_in_an_answer(data_directory):
+    """Each at an address of its own, that has answered before: else the runners would leave it to the service."""
     with (
         ServiceProcess(data_directory, concurrency=4, callback_retry_seconds="0.1") as service,
         service.client() as client,
+        Misbehaving(host="0.0.0.0") as misbehaving,
     ):
+        hosts = {path: f"127.0.1.{number}" for number, path in enumerate(BEHAVIOURS, 1)}
+        primed = [ended(client, misbehaving.url("/status/204", host)) for host in hosts.values()]
+        for task_id in primed:
+            when(client, task_id, "delivered")
+        misbehaving.received.clear()
+        bomb()
         task_ids = {
-            path: client.submit("sleep", {"seconds": 0}, result_url=misbehaving.url(path)).task.task_id
-            for path in BEHAVIOURS
+            path: client.submit("sleep", {"seconds": 0}, result_url=misbehaving.url(path, host)).task.task_id
+            for path, host in hosts.items()
         }
         for path, (status, error) in BEHAVIOURS.items():
             task_id = task_ids[path]

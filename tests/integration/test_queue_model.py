@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from api.core.observation import AttemptId
 from api.core.task import Reason
 from api.queue.queue import Queue
-from api.queue.shapes import Accepted, QueueLimits, Refused, Retention, Room, Slot, Submission
+from api.queue.shapes import Accepted, QueueLimits, Refused, Retention, Slot, Submission
 from runner.attempt import Attempt
 from runner.connect import connect, connect_async
 from runner.contract import ENDS, MOVES, DeliveryStatus, State
@@ -22,6 +22,7 @@ from runner.delivery.tries import Sent
 from runner.outcome import Outcome
 from runner.report import Refused as RunnerRefused
 from runner.report import Report, Staged
+from tests.support.rooms import room_for
 
 TYPES = ("fast", "slow")
 INPUT = '{"n":1}'
@@ -335,7 +336,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 3), token=st.sampled_from(("sender-1", "sender-2")))
     def lease_deliveries(self, limit, token):
         due = [task_id for task_id in self.model if self.model[task_id].delivery is DeliveryStatus.PENDING]
-        _, leased = self.do(self.queue.deliveries.claim(Room(limit, limit, limit), HOUR_SECONDS, token, {}))
+        _, leased = self.do(self.queue.deliveries.claim(room_for(limit), HOUR_SECONDS, token))
         assert len(leased) == min(limit, len(due))
         for delivery in leased:
             assert delivery.task_id in due

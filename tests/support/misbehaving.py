@@ -9,6 +9,7 @@ import struct
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -150,8 +151,14 @@ async def _endless(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
+@cache
+def bomb() -> bytes:
+    """64 MB in a few kilobytes. Packing them takes a while: call this before a test in which time counts."""
+    return gzip.compress(bytes(64 * MEGABYTE))
+
+
 async def _bomb(writer: asyncio.StreamWriter) -> None:
-    packed = gzip.compress(bytes(64 * MEGABYTE))
+    packed = bomb()
     writer.write(LINE % 500 + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed)
     await writer.drain()
 

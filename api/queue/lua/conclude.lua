@@ -16,7 +16,6 @@ local ended = conclude(task_id, {
   error_message = ARGV[6],
   body = ARGV[7],
   finished = ARGV[8],
-  delivery_due = integer(now_milliseconds()),
   delivery_token = '',
 })
 return ended and 1 or 0

@@ -9,10 +9,21 @@ for _, task_type in ipairs(task_types()) do
   slots[#slots + 1] = { task_type, redis.call('ZCARD', key('slots', task_type)) }
 end
 local totals = redis.call('HMGET', key('totals'), 'queued_bytes', 'body_bytes')
+-- Lanes are served in turn, so their scores tell who is next and not who is late; a glance at the next ones is enough.
+local GLANCE = 100
 local late, now = 0, now_milliseconds()
-for _, lane in ipairs({ 'first', 'again' }) do
-  local earliest = redis.call('ZRANGE', key('hosts', lane), 0, 0, 'WITHSCORES')
-  late = math.max(late, earliest[2] and now - tonumber(earliest[2]) or 0)
+
+local function look_at(lane)
+  for _, host in ipairs(redis.call('ZRANGE', lane, 0, GLANCE - 1)) do
+    local earliest = redis.call('ZRANGE', key('due', host), 0, 0, 'WITHSCORES')
+    late = math.max(late, earliest[2] and now - tonumber(earliest[2]) or 0)
+  end
+end
+
+look_at(key('hosts', 'known'))
+look_at(key('hosts', 'first'))
+for _, account in ipairs(redis.call('ZRANGE', key('hosts', 'again'), 0, GLANCE / 10 - 1)) do
+  look_at(key('hosts', 'again', account))
 end
 local tries = {}
 for _, status in ipairs({ 'delivered', 'pending', 'dead', 'blocked' }) do

@@ -365,7 +365,7 @@ class ScriptedSender:
         self.hold = asyncio.Event()
         self.hold.set()
 
-    async def post(self, url, delivery_id, body, *, now_seconds, timeout_seconds):
+    async def post(self, url, delivery_id, body, *, now_seconds, timeout_seconds, grows=True):
         self.posted.put_nowait((url, delivery_id, body))
         await self.hold.wait()
         return self.results.pop(0)
@@ -400,7 +400,7 @@ async def test_a_delivery_whose_body_is_gone_is_dead(queue, redis_client):
 
 
 async def test_no_more_tries_at_a_time_than_there_is_room_for_and_the_last_ones_may_end(queue, background, monkeypatch):
-    monkeypatch.setattr("api.controller.deliver.AT_A_TIME", 1)
+    monkeypatch.setattr("api.controller.delivery_places.QUICK_PLACES", 1)
     sender = ScriptedSender(Try(None), Try(None))
     sender.hold.clear()
     for _ in range(2):
@@ -419,6 +419,7 @@ async def test_no_more_tries_at_a_time_than_there_is_room_for_and_the_last_ones_
 
 
 async def test_a_try_that_cannot_be_reported_is_logged(queue, monkeypatch, caplog):
+    monkeypatch.setattr("api.controller.delivery_attempt.RECORD_SECONDS", 0.1)
     sender = ScriptedSender(Try(None))
     await ended(queue)
 

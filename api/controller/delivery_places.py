@@ -1,0 +1,134 @@
+"""Which delivery attempts a service has room for: by number and by bytes, for each receiver and each address. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from api.queue.shapes import Lane, Pool, Room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from api.queue.shapes import DueDelivery
+
+QUICK_PLACES: Final = 160
+"""For receivers that are not known to be slow. An attempt has such a place for a second; after that it is slow."""
+UNKNOWN_PLACES: Final = 144
+"""How many of them receivers may take of which nothing is known: the others are left to those that answer."""
+UNKNOWN_PER_ACCOUNT: Final = 128
+"""How many of those may be at one address: a stranger may choose as many names and ports as he likes."""
+AGAIN_PLACES: Final = 240
+PER_RECEIVER: Final = 16
+PER_ACCOUNT: Final = 16
+"""How many slow attempts may be at one address."""
+
+MEBIBYTE: Final = 2**20
+QUICK_BYTES: Final = 32 * MEBIBYTE
+AGAIN_BYTES: Final = 32 * MEBIBYTE
+"""How much the bodies of quick and of slow attempts take: 64 MiB together, of the chart's 512 for a service."""
+SHARE_BYTES: Final = 16 * MEBIBYTE
+"""How much of that one receiver may take, or all slow ones at one address."""
+SMALL_BYTES: Final = 64 * 1024
+"""Bodies up to this size are not counted: those of all attempts together are 25 MiB."""
+
+
+class NoPlaceError(Exception):
+    """There is no place for an attempt at the address that it was about to connect to."""
+
+
+@dataclass(eq=False, slots=True)
+class Flight:
+    """A delivery attempt under way, under the lease `token`. `holds_body` until its body is no longer in memory."""
+
+    delivery: DueDelivery
+    token: str
+    is_quick: bool
+    account: str
+    holds_body: bool = True
+
+    @property
+    def large_bytes(self) -> int:
+        """The bytes that count towards the bounds."""
+        size = self.delivery.body_bytes
+        return size if self.holds_body and size > SMALL_BYTES else 0
+
+
+class Places:
+    """Keeps account of the attempts under way."""
+
+    def __init__(self) -> None:
+        self._flights: set[Flight] = set()
+
+    def __iter__(self) -> Iterator[Flight]:
+        return iter(self._flights)
+
+    def enter(self, delivery: DueDelivery, token: str) -> Flight:
+        """Take the place that a delivery was claimed for."""
+        flight = Flight(delivery, token, is_quick=delivery.lane is not Lane.AGAIN, account=delivery.account)
+        self._flights.add(flight)
+        return flight
+
+    def leave(self, flight: Flight) -> None:
+        """Give an attempt's place back."""
+        self._flights.discard(flight)
+
+    def room(self) -> Room:
+        """Return what there is room for."""
+        quick = [flight for flight in self._flights if flight.is_quick]
+        again = [flight for flight in self._flights if not flight.is_quick]
+        unknown = sum(flight.delivery.lane is Lane.FIRST for flight in quick)
+        return Room(
+            quick=Pool(QUICK_PLACES - len(quick), _bytes_of(quick), QUICK_BYTES),
+            again=Pool(AGAIN_PLACES - len(again), _bytes_of(again), AGAIN_BYTES),
+            per_receiver=PER_RECEIVER,
+            per_unknown=1,
+            per_account=PER_ACCOUNT,
+            unknown=UNKNOWN_PLACES - unknown,
+            share_bytes=SHARE_BYTES,
+            small_bytes=SMALL_BYTES,
+            receivers=_used(self._flights, lambda flight: flight.delivery.host),
+            accounts=_used(again, lambda flight: flight.account),
+        )
+
+    def connecting(self, flight: Flight, account: str) -> None:
+        """Count an attempt under the account of the address that it is about to connect to.
+
+        Raises:
+            NoPlaceError: if too many attempts of which nothing is known are there already.
+        """
+        flight.account = account
+        if flight.is_quick and flight.delivery.lane is Lane.FIRST:
+            beside = [one for one in self._flights if one.is_quick and one.delivery.lane is Lane.FIRST]
+            if sum(one.account == account for one in beside) > UNKNOWN_PER_ACCOUNT:
+                raise NoPlaceError(account)
+
+    def stay(self, flight: Flight) -> bool:
+        """Give a quick attempt that takes long a place among the slow ones, if there is one for it."""
+        again = [one for one in self._flights if not one.is_quick]
+        beside = [one for one in again if one.account == flight.account]
+        needed = flight.large_bytes
+        flight.is_quick = not (
+            len(again) < AGAIN_PLACES
+            and len(beside) < PER_ACCOUNT
+            and _fits(needed, _bytes_of(again), AGAIN_BYTES)
+            and _fits(needed, _bytes_of(beside), SHARE_BYTES)
+        )
+        return not flight.is_quick
+
+
+def _fits(needed: int, used: int, most: int) -> bool:
+    return not needed or not used or used + needed <= most
+
+
+def _bytes_of(flights: list[Flight]) -> int:
+    return sum(flight.large_bytes for flight in flights)
+
+
+def _used(flights: set[Flight] | list[Flight], name_of: Callable[[Flight], str]) -> Mapping[str, tuple[int, int]]:
+    used: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for flight in flights:
+        number, held = used[name_of(flight)]
+        used[name_of(flight)] = (number + 1, held + flight.large_bytes)
+    return dict(used)
