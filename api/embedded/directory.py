@@ -6,6 +6,7 @@ import base64
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -36,8 +37,11 @@ class DataDirectory:
     """
 
     def __init__(self, path: Path) -> None:
-        self._given = path.expanduser().absolute()
-        self.path = self._given.resolve()
+        try:
+            self._given = path.expanduser().absolute()
+            self.path = self._given.resolve()
+        except (OSError, RuntimeError) as error:  # a loop of links, or ~ of an unknown user
+            raise DirectoryError(f"{path} cannot be the data directory ({error}). {REMEDY}") from None
         self.valkey = self.path / "valkey"
         self.attempts = self.path / "attempts"
         self._descriptor = -1
@@ -64,7 +68,7 @@ class DataDirectory:
         lock_path = self.path / "service.lock"
         self._descriptor = lock.open_lock(lock_path)
         if not lock.try_lock(self._descriptor):
-            pid = lock_path.read_text(encoding="ascii", errors="replace") or "unknown"
+            pid = lock_path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
             raise DirectoryInUseError(
                 f"{self.path} is in use by another Taskpost (pid {pid}). Stop that one first, or: {REMEDY}"
             )
@@ -107,7 +111,10 @@ class DataDirectory:
         with _explained(self.path):
             if not path.exists():
                 _write_once(path, f"{secrets.token_hex(8)}\n")
-            return path.read_text(encoding="ascii").strip()
+            name = path.read_text(encoding="ascii", errors="replace").strip()
+        if not re.fullmatch(r"[0-9a-f]{16}", name):
+            raise DirectoryError(f"{path} holds {name[:40]!r}, not a name of 16 hexadecimal digits. Remove it.")
+        return name
 
     def socket_path(self) -> Path:
         """Return where Valkey listens: in the directory, or under that of temporary files where its path is too long.
@@ -119,7 +126,8 @@ class DataDirectory:
         if _fits(path):
             return path
         name = f"taskpost-{os.getuid()}-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}"
-        bases = (tempfile.gettempdir(), "/tmp")  # noqa: S108 - what is made there is made safe
+        with _explained(self.path):  # there may be no place for temporary files
+            bases = (tempfile.gettempdir(), "/tmp")  # noqa: S108 - what is made there is made safe
         path = next(path for base in bases if _fits(path := Path(base, name, "valkey.sock")))
         _make_private(path.parent)
         return path

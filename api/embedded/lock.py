@@ -30,6 +30,5 @@ def wait_lock(descriptor: int) -> None:
 
 
 def write(descriptor: int, text: str) -> None:
-    """Make `text` all that the file says."""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
+    """Make `text` all that the file says, with spaces behind it: where the disk is full, its old space is enough."""
+    os.pwrite(descriptor, text.encode().ljust(os.fstat(descriptor).st_size), 0)

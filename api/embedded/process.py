@@ -114,6 +114,10 @@ class Survivor(Process):
         elif self.alive:
             lock.wait_lock(self._descriptor)
         self.signal(signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Close the lock's file, where nobody waits for the process: a lock that was taken is free again."""
         os.close(self._descriptor)
         kill_left(self._lock_path)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
+import re
 import signal
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
@@ -15,6 +17,7 @@ from api.embedded.binary import find_server
 from api.embedded.environment import base_environment
 from api.embedded.errors import ValkeyError
 from api.embedded.process import Process, Survivor, call_at_end, spawn
+from api.embedded.repair import repair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,6 +35,13 @@ EXIT_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.02
 STABLE_SECONDS: Final = 10.0
 MAX_BACKOFF_SECONDS: Final = 5.0
+
+
+ADVICE: Final = re.compile(r": make a backup of your AOF file.*")
+"""What Valkey advises: a tool that is not there."""
+NOT_ASKED: Final = "?"
+OUR_FAULTS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""Why this process cannot connect, which says nothing of Valkey: it is not ended for them."""
 
 
 @asynccontextmanager
@@ -74,12 +84,16 @@ class _Server:
         try:
             if not await self._adopt():
                 await self._start()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
             raise ValkeyError(f"The embedded Valkey ({self._binary}) cannot be started: {error}") from error
 
     async def _adopt(self) -> bool:
         survivor = Survivor(self._lock_path)
-        self._take(survivor)
+        try:
+            self._take(survivor)
+        except BaseException:
+            survivor.close()  # else we ourselves would hold the lock
+            raise
         if survivor.alive:
             if await self._answers(ADOPT_SECONDS):
                 logger.info("valkey_adopted", extra={"pid": survivor.identity and survivor.identity.pid})
@@ -93,6 +107,17 @@ class _Server:
         return False
 
     async def _start(self) -> None:
+        if not self._binary.exists():  # an upgrade of the environment has replaced it
+            self._binary = await asyncio.to_thread(find_server)
+        if not await self._runs() and not (await self._repaired() and await self._runs()):
+            raise ValkeyError(
+                f"The embedded Valkey ({self._binary}) does not run on {self._directory}. The end of its log, "
+                f"{self._log}:\n{ADVICE.sub('', output.tail(self._log)).strip()}\n"
+                "Copy that directory before you change anything in it; or begin anew in another by TASKPOST_DATA_DIR."
+            )
+
+    async def _runs(self) -> bool:
+        """Start it; False if it ends or does not answer."""
         output.trim(self._log)
         child = spawn(
             self._lock_path,
@@ -101,31 +126,62 @@ class _Server:
             environment=base_environment(os.environ),
             output=self._log,
         )
-        self._take(child)
+        try:
+            self._take(child)
+        except BaseException:
+            child.signal(signal.SIGKILL)
+            child.wait()
+            raise
         if not await self._answers(ANSWER_SECONDS):
             await self._kill(child)
-            raise ValkeyError(
-                f"The embedded Valkey ({self._binary}) does not run on {self._directory}. Its last words, "
-                f"from {self._log}:\n{output.tail(self._log).strip()}\n"
-                "Copy that directory before you mend anything in it; or begin anew in another by TASKPOST_DATA_DIR."
-            )
+            return False
         logger.info("valkey_started", extra={"pid": child.pid, "directory": str(self._directory)})
+        return True
+
+    async def _repaired(self) -> bool:
+        """Mend its file if a power loss has left zeros at its end; False if it is not damaged so.
+
+        Raises:
+            ValkeyError: if it is damaged otherwise.
+        """
+        if not self._over.is_set():
+            return False
+        done = await asyncio.to_thread(repair, self._directory)
+        if done is None:
+            return False
+        facts = {"file": str(done.file), "offset": done.offset, "cut_bytes": done.cut_bytes, "copy": str(done.copy)}
+        logger.warning("valkey_file_repaired", extra=facts)
+        return True
 
     async def supervise(self) -> None:
         """Start it again whenever it is over, at once at first, then less and less often."""
-        loop, failures = asyncio.get_running_loop(), 0
+        loop, pause = asyncio.get_running_loop(), 0.0
         while True:
             began = loop.time()
             await self._over.wait()
-            failures = 0 if loop.time() - began > STABLE_SECONDS else failures
+            pause = 0.0 if loop.time() - began > STABLE_SECONDS else pause
             logger.warning("valkey_ended", extra={"last_words": output.tail(self._log)[-500:]})
-            if failures:
-                await asyncio.sleep(min(POLL_SECONDS * 2**failures, MAX_BACKOFF_SECONDS))
-            failures += 1
-            try:
-                await self.start()
-            except ValkeyError as error:
-                logger.error("valkey_restart_failed", extra={"error": str(error)})  # noqa: TRY400 - it says all
+            while not await self._is_started_again(pause):
+                pause = _longer(pause)
+            pause = _longer(pause)
+
+    async def _is_started_again(self, pause: float) -> bool:
+        """Start it after a pause. Whatever is in the way may pass: a full disk, no descriptors, a mistake of ours."""
+        await asyncio.sleep(pause)
+        try:
+            await self.start()
+        except ValkeyError as error:
+            logger.error("valkey_restart_failed", extra={"error": str(error)})  # noqa: TRY400 - it says all
+        except Exception as error:
+            logger.exception("valkey_restart_failed", extra={"error": repr(error)})
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            logger.exception("valkey_restart_failed", extra={"error": "a cancellation that nobody asked for"})
+        else:
+            return True
+        return False
 
     async def end(self) -> None:
         """End it, everything written. What does not end in time is killed: it loses nothing that it has answered."""
@@ -161,14 +217,14 @@ class _Server:
             answer = await self._ask("PING")
             if answer.startswith("+PONG"):
                 return True
-            if answer.startswith("-LOADING"):
+            if answer.startswith(("-LOADING", NOT_ASKED)):
                 until = loop.time() + seconds
             await asyncio.sleep(POLL_SECONDS)
         return False
 
     async def _ask(self, request: str) -> str:
         """Return the first line of its answer, or nothing without one. A client library would hide that it loads."""
-        with suppress(OSError):  # a TimeoutError is one
+        try:
             async with asyncio.timeout(SILENCE_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(self._socket)
                 try:
@@ -176,7 +232,12 @@ class _Server:
                     return (await reader.readline()).decode()
                 finally:
                     writer.close()
-        return ""
+        except OSError as error:  # a TimeoutError is one
+            return NOT_ASKED if error.errno in OUR_FAULTS else ""
+
+
+def _longer(pause: float) -> float:
+    return min(max(2 * pause, POLL_SECONDS), MAX_BACKOFF_SECONDS)
 
 
 def command(binary: Path, directory: Path, socket: Path) -> list[str]:

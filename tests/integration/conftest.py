@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from taskpost.receiver import Receiver
 
+from api.embedded import valkey
+from api.embedded.directory import DataDirectory
+from tests.support.embedded import Events
 from tests.support.service import ServiceProcess, eventually, runners_of
 
 if TYPE_CHECKING:
@@ -74,3 +78,18 @@ class GateDirectory:
 @pytest.fixture
 def gate(tmp_path: Path) -> GateDirectory:
     return GateDirectory(tmp_path / "gate")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[DataDirectory]:
+    with DataDirectory(tmp_path / "data") as data:
+        yield data
+
+
+@pytest.fixture
+def events(caplog: pytest.LogCaptureFixture) -> Iterator[Events]:
+    events = Events()
+    caplog.set_level(logging.INFO, logger=valkey.logger.name)
+    valkey.logger.addHandler(events)
+    yield events
+    valkey.logger.removeHandler(events)

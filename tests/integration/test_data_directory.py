@@ -6,7 +6,7 @@ import json
 import os
 import pwd
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,6 @@ from api.embedded.directory import DataDirectory
 from api.embedded.errors import DirectoryError
 from api.embedded.ownership import Entry, fault_of_directory, fault_of_part
 from tests.support.service import ServiceProcess
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 ME = os.geteuid()
@@ -49,8 +46,8 @@ PARTS = (
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(DirectoryError) as error:
-        DataDirectory(path).__enter__()
+    with pytest.raises(DirectoryError) as error, DataDirectory(path):
+        pass
     return str(error.value)
 
 
@@ -174,3 +171,18 @@ def test_root_is_no_owner_of_a_part(tmp_path: Path) -> None:
     assert fault_of_part(Entry(tmp_path, FILE | 0o600, 0), USER)
     assert fault_of_part(Entry(tmp_path, FILE | 0o600, USER), USER) is None
     assert fault_of_part(Entry(tmp_path, FILE | 0o600, USER), 0), "and root uses nothing of a user's"
+
+
+def test_a_name_that_is_none_is_told_of(used: Path) -> None:
+    (used / "owner").write_bytes(b"\xff\xfe")
+    with DataDirectory(used) as data, pytest.raises(DirectoryError, match=r"owner holds .*Remove it"):
+        data.owner()
+
+
+def test_a_loop_of_links_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert "cannot be the data directory" in refusal(tmp_path / "loop")
+
+
+def test_a_home_of_an_unknown_user_is_told_of() -> None:
+    assert "cannot be the data directory" in refusal(Path("~no-such-user-here/data"))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-import logging
 import os
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,14 +17,11 @@ from api.embedded.binary import find_server, parse_version
 from api.embedded.directory import DataDirectory
 from api.embedded.errors import DirectoryError, DirectoryInUseError, ValkeyError
 from api.embedded.process import Survivor
-from api.embedded.valkey import embedded_valkey
-from runner.connect import connect_async
+from tests.support.embedded import Events, running, valkey_pid
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    import redis.asyncio
 
 SERVICE = """
 import asyncio, sys
@@ -45,56 +39,11 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Iterator[DataDirectory]:
-    with DataDirectory(tmp_path / "data") as data:
-        yield data
-
-
-@asynccontextmanager
-async def running(data: DataDirectory) -> AsyncIterator[redis.asyncio.Redis]:
-    async with embedded_valkey(data) as url, connect_async(url, decode_responses=True) as client:
-        yield client
-
-
-def valkey_pid(data: DataDirectory) -> int:
-    pid: int = json.loads((data.valkey / "valkey.lock").read_text())["pid"]
-    return pid
-
-
 def is_running(data: DataDirectory) -> bool:
     survivor = Survivor(data.valkey / "valkey.lock")
     if not survivor.alive:
         survivor.wait()
     return survivor.alive
-
-
-class Events(logging.Handler):
-    """What the embedded Valkey logs, to be waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: asyncio.Queue[str] = asyncio.Queue()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.put_nowait(record.getMessage())
-
-    async def wait_for(self, message: str) -> list[str]:
-        """Return what was logged since the last wait, until `message`."""
-        seen: list[str] = []
-        async with asyncio.timeout(30):
-            while message not in seen:
-                seen.append(await self.messages.get())
-        return seen
-
-
-@pytest.fixture
-def events(caplog: pytest.LogCaptureFixture) -> Iterator[Events]:
-    events = Events()
-    caplog.set_level(logging.INFO, logger=valkey.logger.name)
-    valkey.logger.addHandler(events)
-    yield events
-    valkey.logger.removeHandler(events)
 
 
 def killed_service(path: Path) -> None:
@@ -142,9 +91,9 @@ async def test_a_file_cut_short_by_a_crash_loads(data: DataDirectory) -> None:
 async def test_a_file_that_is_broken_is_told_of_with_the_words_of_valkey(data: DataDirectory) -> None:
     async with running(data) as client:
         await client.set("key", "value")
-    (written,) = (data.valkey / "appendonlydir").glob("*.incr.aof")
+    (written,) = (data.valkey / "appendonlydir").glob("*.base.rdb")
     written.write_bytes(b"rubbish" * 100)
-    with pytest.raises(ValkeyError, match=r"(?s)Bad file format.*Copy that directory"):
+    with pytest.raises(ValkeyError, match=r"(?s)Bad file format.*base\.rdb\nCopy that directory"):
         async with running(data):
             pass
     assert not is_running(data)
