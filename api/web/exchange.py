@@ -1,15 +1,39 @@
-"""A request as ASGI wants it, and the answer to one that cannot be read: pure functions beside the protocol."""
+"""A request as ASGI wants it, what answers it, and the answer to one that cannot be read."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.web.problems import MEDIA_TYPE, Problem, body_of
 from api.web.representation import json_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uvicorn.protocols.http.flow_control import FlowControl
+
     from api.web.request_head import RequestHead
+
+_logger = logging.getLogger("uvicorn.error")
+
+
+class Outlet(Protocol):
+    """What a cycle of request and answer asks of its transport."""
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+
+    def close(self) -> None:
+        """Close after what was sent."""
+
+    def is_closing(self) -> bool:
+        """Return whether nothing more is sent."""
+
 
 Address = tuple[str, int | None]
 
@@ -41,6 +65,35 @@ def scope_of(
         "headers": head.headers,
         "state": state.copy(),
     }
+
+
+def cycle_of(
+    scope: dict[str, Any],
+    body: bytearray,
+    *,
+    transport: Outlet,
+    flow: FlowControl,
+    headers: list[tuple[bytes, bytes]],
+    keep_alive: bool,
+    on_response: Callable[[], None],
+) -> RequestResponseCycle:
+    """Return what runs the application for a request that is complete, and writes its answer."""
+    cycle = RequestResponseCycle(
+        scope=scope,  # type: ignore[arg-type]
+        transport=transport,  # type: ignore[arg-type]
+        flow=flow,
+        logger=_logger,
+        access_logger=_logger,
+        access_log=False,
+        default_headers=headers,
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=on_response,
+    )
+    cycle.body, cycle.more_body = body, False
+    cycle.message_event.set()
+    return cycle
 
 
 def closing_answer(problem: Problem) -> bytes:

@@ -7,21 +7,20 @@ first, and gives it to the application when all of it is there: an unfinished re
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from api.web.connections import READ_BYTES, Connections, Phase
-from api.web.exchange import closing_answer, scope_of
+from api.web.exchange import closing_answer, cycle_of, scope_of
 from api.web.guard import REFUSAL
 from api.web.problems import Code, Problem
 from api.web.request_reader import RequestReader
 
 if TYPE_CHECKING:
     from uvicorn import Config
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
     from api.web.request_head import RequestHead
@@ -31,6 +30,7 @@ LINGER_BYTES: Final = 16 * 1024 * 1024
 LEAST_UNREAD_RATE: Final = 8 * 1024
 """Bytes a second that a client reads at least, once it lets an answer wait."""
 
+_LATE: Final = Problem(408, Code.REQUEST_TIMEOUT, "The request did not arrive in time, or others needed its place.")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -50,7 +50,6 @@ class Protocol(asyncio.BufferedProtocol):
         self._state = server_state
         self._app_state = app_state
         self._loop = asyncio.get_running_loop()
-        self._logger = logging.getLogger("uvicorn.error")
         self._reader = RequestReader()
         self._waiting = bytearray()
         """What came after the request that is being answered."""
@@ -122,7 +121,7 @@ class Protocol(asyncio.BufferedProtocol):
         """Answer 408 for a request that is late, close what is idle, drop whoever does not read."""
         match self.phase:
             case Phase.HEAD | Phase.BODY:
-                self._refuse(_late())
+                self._refuse(_LATE)
             case Phase.UNREAD if self._reads():
                 self._connections.enter(self, Phase.UNREAD)
             case Phase.IDLE:
@@ -136,7 +135,7 @@ class Protocol(asyncio.BufferedProtocol):
         if self._cycle is not None:
             self._cycle.disconnected = True
         elif self._reader.has_begun:
-            self.transport.write(closing_answer(_late()))
+            self.transport.write(closing_answer(_LATE))
         self._finishing = True
         self._forget()
         self.transport.close()
@@ -234,22 +233,15 @@ class Protocol(asyncio.BufferedProtocol):
         scope = scope_of(head, *self._addresses, self._app_state)
         if refusal is not None:
             scope[REFUSAL] = refusal
-        cycle = RequestResponseCycle(
-            scope=scope,  # type: ignore[arg-type]
-            transport=self,  # type: ignore[arg-type]
+        self._cycle = cycle_of(
+            scope,
+            self._reader.body,
+            transport=self,
             flow=self.flow,
-            logger=self._logger,
-            access_logger=self._logger,
-            access_log=False,
-            default_headers=self._state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
+            headers=self._state.default_headers,
             keep_alive=head.keep_alive and refusal is None,
             on_response=self._answered,
         )
-        cycle.body, cycle.more_body = self._reader.body, False
-        cycle.message_event.set()
-        self._cycle = cycle
         if len(self._reader.body) > LARGE_BODY_BYTES:
             self._connections.start_large(self._start)
         else:
@@ -306,7 +298,3 @@ class Protocol(asyncio.BufferedProtocol):
         """Tell whether the client has read enough of its answer since it was last asked."""
         before, self._unread = self._unread, self.unread_bytes()
         return before - self._unread >= LEAST_UNREAD_RATE * self._connections.limits.unread_seconds
-
-
-def _late() -> Problem:
-    return Problem(408, Code.REQUEST_TIMEOUT, "The request did not arrive in time, or others needed its place.")

@@ -27,10 +27,11 @@ POLL_SECONDS = 0.02
 
 
 class ServiceProcess:
-    """`python -m api` on a free port and a data directory, with settings of its own."""
+    """`python -m api` on a free port and a data directory, with settings of its own, and so many descriptors."""
 
-    def __init__(self, data_directory: Path, **settings: object) -> None:
+    def __init__(self, data_directory: Path, *, descriptors: int | None = None, **settings: object) -> None:
         self._data_directory = data_directory
+        self._limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
@@ -53,7 +54,11 @@ class ServiceProcess:
         environment |= {f"TASKPOST_{name.upper()}": str(value) for name, value in (settings | self._settings).items()}
         with self.log_path.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "api"], stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+                [*self._limited, sys.executable, "-P", "-m", "api"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment,
             )
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(

@@ -68,6 +68,7 @@ TYPES = {
     )
 }
 VALID: dict[str, Any] = {"result_url": None, "task_type": "fibonacci", "task_input": {"n": 10}}
+ANYTHING_LARGE = b'{"result_url":null,"task_type":"anything","task_input":"%b"}' % (b"x" * (1024 * 1024 - 100))
 
 
 async def always_ready() -> str | None:
