@@ -163,6 +163,7 @@ async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
         ),
         lambda definition: pods.of_type(definition, settings.runner_image),
         owner_config_map=settings.owner_config_map,
+        sealing_keys=lambda: callbacks.signing_key_texts(settings),
     )
 
 

@@ -57,6 +57,16 @@ def make_sender(settings: Settings, keys_file: Path | None, policy: Policy) -> S
     return Sender(keys.current, policy, tls, proxy=settings.callback_proxy)
 
 
+def signing_key_texts(settings: Settings) -> list[str]:
+    """Return the signing keys as they are written, from their file if there is one, as it is now.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    file = settings.signing_keys_file
+    return _key_texts(settings) if file is None else file.read_text("utf-8").split()
+
+
 def runner_environment(settings: Settings, keys_file: Path | None, policy: Policy) -> dict[str, str]:
     """Return what a runner is told of callbacks. Its pods have the files of certificates at the same paths."""
     files = {

@@ -7,12 +7,15 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_GRACE_SECONDS, DEFAULT_RESULT_MAX_BYTES, Env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+SECRET: Final = (Env.REDIS_URL, Env.TOKEN, Env.SEALED_TOKEN, Env.SIGNING_KEYS, Env.CALLBACK_PROXY)
 
 
 class EnvironmentInvalid(ValueError):  # noqa: N818 - reads as what it says
@@ -98,7 +101,7 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
             instance=environment.get(Env.INSTANCE, DEFAULT_INSTANCE),
             task_id=environment[Env.TASK_ID],
             number=int(environment[Env.ATTEMPT]),
-            token=environment[Env.TOKEN],
+            token=_token(environment),
             holder=environment.get(Env.HOLDER) or secrets.token_hex(8),
             task_modules=tuple(environment.get(Env.TASK_MODULES, "").split()),
             task_path=tuple(filter(None, environment.get(Env.TASK_PATH, "").split(os.pathsep))),
@@ -119,8 +122,35 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
         raise EnvironmentInvalid(f"{missing.args[0]} is not set; a runner is started by the service") from None
     except OSError as error:
         raise EnvironmentInvalid(f"{Env.REDIS_URL_FILE} cannot be read: {error}") from None
+    except EnvironmentInvalid:
+        raise
     except ValueError as error:
         raise EnvironmentInvalid(f"attempt, bytes, replicas and seconds are numbers: {error}") from None
+
+
+def forget_secrets() -> None:
+    """Take what is secret out of this process's environment, which all that a task starts inherits."""
+    for name in SECRET:
+        os.environ.pop(name, None)
+
+
+def _token(environment: Mapping[str, str]) -> str:
+    if Env.SEALED_TOKEN not in environment:
+        return environment[Env.TOKEN]
+    from runner.sealed import SealInvalid, unseal  # noqa: PLC0415 - in a pod alone
+
+    keys = environment.get(Env.SIGNING_KEYS, "").split()
+    file = _path(environment, Env.SIGNING_KEYS_FILE)
+    try:
+        if file is not None:
+            keys = file.read_text(encoding="utf-8").split()
+        return unseal(
+            environment[Env.SEALED_TOKEN], keys, f"{environment[Env.TASK_ID]}-{int(environment[Env.ATTEMPT])}"
+        )
+    except OSError as error:
+        raise EnvironmentInvalid(f"{Env.SIGNING_KEYS_FILE} cannot be read: {error}") from None
+    except SealInvalid as error:
+        raise EnvironmentInvalid(str(error)) from None
 
 
 def _path(environment: Mapping[str, str], name: Env) -> Path | None:

@@ -69,7 +69,8 @@ class Env(StrEnum):
     INSTANCE = "TASKPOST_INSTANCE"
     TASK_ID = "TASKPOST_TASK_ID"
     ATTEMPT = "TASKPOST_ATTEMPT"
-    TOKEN = "TASKPOST_TOKEN"  # noqa: S105 - a name, and the token it names is a fence, no secret
+    TOKEN = "TASKPOST_TOKEN"  # noqa: S105 - a name
+    SEALED_TOKEN = "TASKPOST_SEALED_TOKEN"  # noqa: S105 - a name
     HOLDER = "TASKPOST_HOLDER"
     TASK_MODULES = "TASKPOST_TASK_MODULES"
     TASK_PATH = "TASKPOST_TASK_PATH"

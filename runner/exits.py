@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.attempt import EnvironmentInvalid, read_attempt
+from runner.attempt import EnvironmentInvalid, forget_secrets, read_attempt
 from runner.connect import connect
 from runner.contract import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from runner.report import Refused, Report, Unreachable
@@ -20,6 +20,7 @@ def exit_code_of(run: Callable[[Attempt, Report], None]) -> int:
     """Run the attempt that the environment names; return the exit code (`runner.contract.EXIT_*`)."""
     try:
         attempt = read_attempt()
+        forget_secrets()
         run(attempt, Report(connect(attempt.redis_url), attempt))
     except EnvironmentInvalid as error:
         say(str(error))

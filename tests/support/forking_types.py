@@ -184,6 +184,17 @@ def does_mischief(task_input: Named, progress: Progress) -> Any:
     return list(range(300_000)) if name == "alarm" else value
 
 
+@task_type("shows_environment", example={"name": "x"})
+def shows_environment(task_input: Named, progress: Progress) -> Any:
+    """Return the environment that a child process has."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(dict, (sorted(os.environ.items()),)) | pool.apply(_environment)
+
+
+def _environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
 @task_type("leaves_a_thread", example={"name": "x"})
 def leaves_a_thread(task_input: Named, progress: Progress) -> str:
     """Return while a thread, which Python would wait for, goes on."""

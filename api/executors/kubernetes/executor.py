@@ -32,6 +32,7 @@ from api.executors.kubernetes.observe import observe
 from api.executors.kubernetes.owner import OwnerConfigMap
 from api.executors.kubernetes.seen import attempt_of
 from api.executors.kubernetes.template import whole_seconds
+from api.executors.kubernetes.token import with_sealed_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -63,11 +64,14 @@ class KubernetesExecutor(Executor):
         pods_of: Callable[[TaskTypeDefinition | None], PodSettings],
         *,
         owner_config_map: str | None = None,
+        sealing_keys: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """`sealing_keys` are the signing keys that pods have mounted: the first seals the tokens of attempts."""
         self._cluster = cluster
         self._settings = settings
         self._pods_of = pods_of
         self._owner = OwnerConfigMap(cluster, owner_config_map)
+        self._sealing_keys = sealing_keys
         self._attempts = Attempts()
         self._selector = selector(settings.instance)
         self._follower = Follower(cluster, self._selector, self._attempts, self._changed, self._answers)
@@ -105,7 +109,8 @@ class KubernetesExecutor(Executor):
         if self._attempts.get(spec.attempt_id) is not None:
             return
         try:
-            job = build_job(spec, await self._settings_now(), self._pods_of(spec.definition))
+            sealed = with_sealed_token(spec, self._sealing_keys)
+            job = build_job(sealed, await self._settings_now(), self._pods_of(spec.definition))
             check_is_json(job)
             raw = await self._create(spec, job)
         except ApiError as error:

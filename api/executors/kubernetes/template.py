@@ -168,6 +168,8 @@ def _environment(spec: AttemptSpec) -> list[Object]:
     """What the runner is told, without what is secret: that it finds in mounted files."""
     given = dict(spec.environment)
     given.pop(Env.REDIS_URL, None)
+    if Env.SEALED_TOKEN in given:
+        given.pop(Env.TOKEN, None)
     keys = [given.pop(name, "") for name in (Env.SIGNING_KEYS, Env.SIGNING_KEYS_FILE)]
     given[Env.REDIS_URL_FILE] = f"{SECRET_DIRECTORY}/{REDIS_URL_KEY}"
     if any(keys):

@@ -104,12 +104,12 @@ async def test_an_attempt_that_is_not_the_current_one_does_nothing(queue, enviro
     assert "refused: the task is starting" in capsys.readouterr().err
 
 
-async def test_an_attempt_that_was_cancelled_meanwhile_records_nothing(queue, environment, monkeypatch):
+async def test_an_attempt_that_was_cancelled_meanwhile_records_nothing(queue, environment, monkeypatch, valkey_url):
     claim = await claimed(queue)
     environment(claim)
 
     def cancelled(*_):
-        client = connect(read_attempt().redis_url)
+        client = connect(valkey_url)
         client.hset(f"{queue._prefix}task:{claim.attempt_id.task_id}", "state", "cancelled")
         client.close()
         return Outcome(State.DONE, "null", None, 0)

@@ -112,6 +112,13 @@ async def test_what_a_task_spoils_does_not_keep_its_error_back(run, name):
     }, written
 
 
+async def test_what_a_task_starts_does_not_inherit_the_token(run, valkey_url):
+    _, _, _, body = await run("shows_environment", "x")
+    assert body["result"]["TASKPOST_ATTEMPT"] == "1"
+    assert not {"TASKPOST_TOKEN", "TASKPOST_REDIS_URL", "TASKPOST_SIGNING_KEYS"} & body["result"].keys()
+    assert valkey_url not in body["result"].values()
+
+
 async def test_a_thread_that_is_left_does_not_keep_the_runner(run):
     began = time.monotonic()
     exit_code, _, task, _ = await run("leaves_a_thread", "x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+import json
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from api.executors.kubernetes import KubernetesExecutor
 from api.executors.kubernetes.client import ApiError
 from api.executors.kubernetes.pods import PodSettings
 from api.executors.kubernetes.template import JobSettings
+from runner.attempt import EnvironmentInvalid, read_attempt
 
 SETTINGS = JobSettings("one", "secret", 600, 10)
 SPEC = AttemptSpec(AttemptId("task", 1), "sleep", {"TASKPOST_TOKEN": "token"})
@@ -129,6 +131,45 @@ async def test_a_job_that_is_ours_already_is_taken_over(cluster, executor):
     await other.start(SPEC)
     assert cluster.objects["jobs"][NAME]["metadata"]["uid"] == uid
     assert (await only(other)).phase is Phase.ALIVE
+
+
+async def test_a_job_does_not_show_its_attempt_s_token(cluster, tmp_path):
+    """Who can read Jobs and pods has nothing; a runner that has the keys mounted has the token."""
+    claimed = AttemptSpec(AttemptId("task", 1), "sleep", {"TASKPOST_TOKEN": "t-o-k-e-n", "TASKPOST_TASK_ID": "task"})
+    sealing = KubernetesExecutor(cluster, SETTINGS, lambda _: PodSettings(image="x"), sealing_keys=lambda: ["new", "b"])
+    await sealing.start(claimed)
+    job = cluster.objects["jobs"][NAME]
+    assert "t-o-k-e-n" not in json.dumps(job)
+    given = {one["name"]: one.get("value") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert "TASKPOST_TOKEN" not in given
+    mounted = tmp_path / "signing-keys"
+    mounted.write_text("a\nnew\n")
+    environment = given | {
+        "TASKPOST_ATTEMPT": "1",
+        "TASKPOST_REDIS_URL_FILE": None,
+        "TASKPOST_REDIS_URL": "redis://x",
+        "TASKPOST_HOLDER": "x",
+        "TASKPOST_SIGNING_KEYS_FILE": str(mounted),
+    }
+    assert read_attempt(environment).token == "t-o-k-e-n"
+    mounted.write_text("another\n")
+    with pytest.raises(EnvironmentInvalid, match="not mounted any more"):
+        read_attempt(environment)
+    mounted.write_text("new\n")
+    with pytest.raises(EnvironmentInvalid, match="for another attempt"):
+        read_attempt(environment | {"TASKPOST_ATTEMPT": "2"})
+    await sealing.start(claimed)  # made again it is the same Job
+    assert len(cluster.objects["jobs"]) == 1
+
+
+async def test_an_attempt_whose_token_cannot_be_sealed_is_not_started(cluster):
+    def unreadable():
+        raise FileNotFoundError(2, "No such file", "/keys")
+
+    sealing = KubernetesExecutor(cluster, SETTINGS, lambda _: PodSettings(image="x"), sealing_keys=unreadable)
+    with pytest.raises(StartError, match="signing keys"):
+        await sealing.start(SPEC)
+    assert not cluster.objects["jobs"]
 
 
 async def test_a_job_of_ours_with_another_token_is_deleted(cluster, executor):
