@@ -23,9 +23,10 @@ from api.executors.local import LocalExecutor, free_space
 from api.queue.errors import QueueUnavailable
 from api.queue.guard import guard
 from api.queue.queue import Queue
-from api.queue.server import check_server
+from api.queue.server import check_scripts, check_server
 from api.queue.shapes import QueueLimits, Retention
 from api.queue.wakeups import wakeups
+from api.readiness import Readiness
 from api.settings import SettingsError
 from api.web.application import create_app
 from api.web.origins import HostRule
@@ -97,22 +98,25 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         guarding = asyncio.create_task(guard(client, exclusive=settings.embedded or settings.redis_exclusive))
         stack.push_async_callback(cancel, guarding)
         checked, stop = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(_run(controller, client, checked, stop))
+        running = asyncio.create_task(_run(controller, client, queue, checked, stop))
         stack.push_async_callback(_finish, running, stop)
         services = Services(
             queue=queue,
             types=catalog,
             settings=_web_settings(settings, policy),
-            ready=lambda: _why_not_ready(queue, executor, checked),
+            ready=Readiness(queue, executor, checked).why_not,
         )
         yield Service(create_app(services), running)
 
 
-async def _run(controller: Controller, client: Redis, checked: asyncio.Event, stop: asyncio.Event) -> None:
+async def _run(
+    controller: Controller, client: Redis, queue: Queue, checked: asyncio.Event, stop: asyncio.Event
+) -> None:
     """Run the controller, once Redis is there and is one to rely on."""
     while not stop.is_set():
         try:
             await check_server(client)
+            await check_scripts(queue)
         except QueueUnavailable as fault:
             logger.warning("service_waits_for_redis", extra={"reason": fault.reason})
             await asyncio.sleep(CHECK_PAUSE_SECONDS)
@@ -125,14 +129,6 @@ async def _run(controller: Controller, client: Redis, checked: asyncio.Event, st
 async def _finish(running: asyncio.Task[None], stop: asyncio.Event) -> None:
     stop.set()
     await asyncio.wait([running])
-
-
-async def _why_not_ready(queue: Queue, executor: Executor, checked: asyncio.Event) -> str | None:
-    try:
-        await queue.probe()
-    except QueueUnavailable as fault:
-        return fault.reason.partition(":")[0]  # what follows may name addresses
-    return executor.trouble if checked.is_set() else "Redis has not been checked yet"
 
 
 async def _executor(settings: Settings, directory: DataDirectory) -> Executor:

@@ -55,6 +55,8 @@ def serve(**options: str | None) -> None:
         _end(EXIT_USAGE, str(error))
     except (CannotListen, EmbeddedError, QueueUnusable) as error:
         _end(EXIT_FAILED, str(error))
+    except (OSError, UnicodeError) as error:  # a file, a socket, a process: it says which
+        _end(EXIT_FAILED, f"Taskpost cannot run: {error}")
 
 
 async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
@@ -95,6 +97,8 @@ def listening_socket(bind: str) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.listen(BACKLOG)
+    except UnicodeError:
+        raise CannotListen(f"Cannot listen on {bind[:100]}: {host[:100]} cannot be the name of a host.") from None
     except OSError as error:
         what = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
         raise CannotListen(

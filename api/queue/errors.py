@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from redis import exceptions
 
+from runner.redis_errors import passes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RETRY_AFTER_SECONDS: Final = 2
 
 _NOT_LEADING: Final = "NOTLEADING"
-_PASSING_PREFIXES: Final = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "LOADING")
 
 
 class QueueUnavailable(Exception):  # noqa: N818 - a state of things, not a mistake
@@ -49,6 +50,6 @@ def translated() -> Iterator[None]:
     except exceptions.ResponseError as error:
         if str(error).startswith(_NOT_LEADING):
             raise NotLeading(str(error)) from None
-        if str(error).startswith(_PASSING_PREFIXES):
+        if passes(error):
             raise QueueUnavailable(f"Redis cannot write now: {error}") from None
         raise

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import re
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from api.queue.errors import QueueUnusable, translated
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redis.asyncio import Redis
+
+    from api.queue.queue import Queue
 
 MIN_VERSION: Final = (7, 0)
 NO_SUCH_DATABASE: Final = "DB index"
@@ -29,9 +32,32 @@ async def check_server(client: Redis) -> None:
     except RedisError as error:
         if NO_SUCH_DATABASE in str(error):
             raise QueueUnusable(f"Redis refuses us: {error}. Look at the database in its address.") from None
-        with translated():
-            raise
+        _raise_refusal(error, "INFO, which says what kind of server it is: allow it to the user by +info")
     judge_server(info)
+
+
+async def check_scripts(queue: Queue) -> None:
+    """See that Redis runs our scripts, by one that writes.
+
+    Raises:
+        QueueUnusable: if it refuses to.
+        QueueUnavailable: if it does not answer, or cannot write now.
+    """
+    try:
+        await queue.probe()
+    except RedisError as error:
+        _raise_refusal(
+            error, "the scripts that all of Taskpost's work is done by: allow +@all -@dangerous +info on its keys"
+        )
+
+
+def _raise_refusal(error: RedisError, what: str) -> NoReturn:
+    """Raise what can pass by itself as `QueueUnavailable`, a refusal that cannot as `QueueUnusable`."""
+    try:
+        with translated():
+            raise error
+    except ResponseError:
+        raise QueueUnusable(f"Redis refuses us ({error}) {what}.") from None
 
 
 def judge_server(info: Mapping[str, Any]) -> None:
@@ -40,8 +66,9 @@ def judge_server(info: Mapping[str, Any]) -> None:
     Raises:
         QueueUnusable: if it is too old, evicts keys, or is a cluster.
     """
-    version = str(info.get("redis_version", "0"))
-    if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
+    version = str(info.get("redis_version", "unknown"))
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < MIN_VERSION:
         raise QueueUnusable(f"This Redis is version {version}; Taskpost needs Redis 7.0 or later, or Valkey.")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from api.commands import serve as serve_command
+from api.executors.kubernetes.client import Access, Cluster, ClusterUnusable
+from runner.connect import connect
 from tests.support.service import ServiceProcess, runners_of
 
 TASKPOST = Path(sys.executable).with_name("taskpost")
@@ -73,6 +80,8 @@ def test_every_setting_is_an_option_too():
         (["--signing-keys-file", "/no/such"], 2, "TASKPOST_SIGNING_KEYS_FILE cannot be read"),
         (["--bind", "192.0.2.1:80"], 1, "Cannot listen on 192.0.2.1:80"),
         (["--bind", "no-such-host.invalid:80"], 1, "Cannot listen on no-such-host.invalid:80"),
+        (["--bind", f"{'a' * 64}.example:80"], 1, "cannot be the name of a host"),
+        (["--bind", "..:80"], 1, "cannot be the name of a host"),
     ],
 )
 def test_what_stops_the_start_is_said_plainly(tmp_path, options, exit_code, words):
@@ -123,6 +132,112 @@ def test_a_terminal_that_closes_ends_a_service_in_good_order(data_directory):
     service.process.send_signal(signal.SIGHUP)
     assert service.process.wait(20) == 0
     service.stop()
+
+
+KUBECONFIG = {
+    "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:6443"}}],
+    "users": [{"name": "x", "user": {"token": "t"}}],
+    "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+    "current-context": "x",
+}
+
+
+def with_cluster(**cluster):
+    return json.dumps(KUBECONFIG | {"clusters": [{"name": "x", "cluster": cluster}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[1, 2]",
+        b"a: [",
+        b"\xff\xfe\x00",
+        json.dumps(KUBECONFIG | {"current-context": "y"}).encode(),
+        with_cluster(server="not a url"),
+        with_cluster(server="https://127.0.0.1:99999"),
+        with_cluster(server=5),
+        with_cluster(**{"server": "https://127.0.0.1", "certificate-authority-data": "!!!"}),
+        with_cluster(**{"server": "https://127.0.0.1", "certificate-authority": "/no/such"}),
+        json.dumps(
+            KUBECONFIG
+            | {"users": [{"name": "x", "user": {"client-certificate-data": "eA==", "client-key-data": "eA=="}}]}
+        ).encode(),
+    ],
+)
+async def test_a_cluster_that_cannot_be_used_is_said_plainly(tmp_path, text):
+    path = tmp_path / "kubeconfig"
+    path.write_bytes(text)
+    cluster = Cluster(Access("space", path))
+    with pytest.raises(ClusterUnusable):
+        await cluster.open()
+    await cluster.close()
+
+
+def test_a_service_with_such_a_cluster_ends_with_the_reason(tmp_path):
+    path = tmp_path / "kubeconfig"
+    path.write_bytes(b"[1, 2]")
+    needed = ("--redis-url", "redis://127.0.0.1:1", "--runner-image", "x", "--runner-secret", "s")
+    options = ("--executor", "kubernetes", *needed, "--kubeconfig", str(path))
+    ended = run("serve", "--data-dir", str(tmp_path / "data"), "--bind", "127.0.0.1:0", *options)
+    assert ended.returncode == 2
+    assert f"TASKPOST_EXECUTOR is 'kubernetes': {path} cannot be used" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (("+@all", "-info"), "INFO, which says what kind of server it is: allow it to the user by +info"),
+        (("+@all", "-@scripting"), "the scripts that all of Taskpost's work is done by"),
+        (("+@all", "-set"), "the scripts that all of Taskpost's work is done by"),
+        (("+ping",), "INFO, which says"),
+    ],
+)
+def test_a_redis_user_who_may_not_do_what_is_needed_is_said_plainly(data_directory, own_valkey, rules, words):
+    with connect(own_valkey.url) as admin:
+        admin.acl_setuser("limited", enabled=True, passwords=["+hush"], keys=["*"], channels=["*"], reset=True)
+        admin.execute_command("ACL", "SETUSER", "limited", *rules)
+    service = ServiceProcess(data_directory, redis_url=own_valkey.url.replace("unix://", "unix://limited:hush@"))
+    service.start()
+    assert service.process.wait(20) == 1
+    service.stop()
+    assert words in service.log()
+    assert "Traceback" not in service.log()
+    assert "hush" not in service.log()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        PermissionError(errno.EACCES, "Permission denied", "/somewhere"),
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENOSPC, "No space left on device", "/somewhere"),
+        UnicodeDecodeError("ascii", b"\xff", 0, 1, "ordinal not in range(128)"),
+    ],
+)
+def test_an_error_of_the_system_ends_a_start_without_a_traceback(tmp_path, monkeypatch, fault):
+    @asynccontextmanager
+    async def failing(_settings):
+        raise fault
+        yield
+
+    monkeypatch.setattr(serve_command, "running_service", failing)
+    arguments = ["--data-dir", str(tmp_path / "data"), "--bind", "127.0.0.1:0"]
+    ended = CliRunner().invoke(serve_command.serve, arguments)
+    assert ended.exit_code == 1
+    assert ended.exception is None or isinstance(ended.exception, SystemExit)
+    assert f"Taskpost cannot run: {fault}" in ended.output
+
+
+def test_an_owner_that_cannot_be_read_is_said_plainly(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "owner").write_bytes(b"\xff\n")
+    (data / "owner").chmod(0o600)
+    ended = run("serve", "--data-dir", str(data), "--bind", "127.0.0.1:0")
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_database_that_is_not_there_is_said_plainly(data_directory, own_valkey):

@@ -92,7 +92,9 @@ class Cluster:
             configuration.client_session_kwargs = {"trust_env": False}
             configuration.retries = None
             api = ApiClient(configuration)
-            urlsplit(configuration.host).port  # noqa: B018 - raises if it is none
+            _check_address(configuration.host)
+        except ClusterUnusable:
+            raise
         except (ConfigException, OSError, KeyError) as error:
             raise ClusterUnusable(f"No way to a Kubernetes cluster is known: {error}") from None
         except Exception as error:  # noqa: BLE001 - files of others, read by libraries: anything may be wrong
@@ -211,6 +213,12 @@ class Cluster:
             if answer.status >= 400:  # noqa: PLR2004 - HTTP's border between good and bad
                 raise _error(answer.status, answer.headers.get("Retry-After"), await answer.read())
         return answer.response
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise ClusterUnusable(f"The address of the API server is {url!r}: https://host:port is wanted")
 
 
 def _error(status: int, retry_after: str | None, body: bytes) -> ApiError:
