@@ -199,10 +199,11 @@ def _controller_config(
 ) -> ControllerConfig:
     return ControllerConfig(
         concurrency=settings.concurrency,
+        suspended_concurrency=settings.suspended_slots,
         types=types,
         environment=environment,
         owner=owner,
-        limits=Limits(settings.max_attempts, settings.start_deadline_seconds),
+        limits=Limits(settings.max_attempts, settings.start_deadline_seconds, settings.suspended_deadline_seconds),
         retention=Retention(settings.retention_seconds, settings.retention_max_count, settings.retention_max_bytes),
         grace_seconds=settings.grace_seconds,
         retry_seconds=settings.callback_retry_seconds,

@@ -116,6 +116,15 @@ class Settings(BaseSettings):
 
     max_attempts: int = Field(3, ge=1, le=100, description="Lost attempts after which a task fails as lost.")
     start_deadline_seconds: float = Field(600, gt=0, le=LONGEST_SECONDS, description="Time for an attempt to begin.")
+    suspended_concurrency: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="Attempts whose Jobs may be suspended, beside the slots; unset: as many as slots.",
+    )
+    suspended_deadline_seconds: float = Field(
+        24 * 3600, gt=0, le=LONGEST_SECONDS, description="Time that the Job of an attempt may be suspended, each time."
+    )
     grace_seconds: float = Field(10, ge=0, le=3600, description="Time between TERM and KILL for an attempt.")
     result_grace_seconds: float = Field(
         DEFAULT_RESULT_GRACE_SECONDS,
@@ -277,6 +286,11 @@ class Settings(BaseSettings):
             return ip_address(host).is_loopback
         except ValueError:
             return host.lower() == "localhost"
+
+    @property
+    def suspended_slots(self) -> int:
+        """How many attempts may be suspended before no more of their types are started."""
+        return self.concurrency if self.suspended_concurrency is None else self.suspended_concurrency
 
     @property
     def loopback_callbacks_allowed(self) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runner.outcome import Outcome
 
 START_PATIENCE_SECONDS: Final = 60.0
+HELD_PAUSE_SECONDS: Final = 0.2
 SAVE_PATIENCE_SECONDS: Final = 30.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -129,13 +130,17 @@ class Report:
 
     def _take_up(self, verb: str) -> list[Any]:
         """Take the attempt up as its holder; return what the verb tells of the task."""
-        reply = self._persist(
-            lambda: self._call(verb, *self._identity, self._attempt.holder),
-            until=time.monotonic() + START_PATIENCE_SECONDS,
-        )
-        if reply[0] == b"refused":
-            raise Refused(f"the task is {reply[1].decode()}")
-        return list(reply[1:])
+        until = time.monotonic() + START_PATIENCE_SECONDS
+        while True:
+            reply = self._persist(lambda: self._call(verb, *self._identity, self._attempt.holder), until=until)
+            if reply[0] == b"refused":
+                raise Refused(f"the task is {reply[1].decode()}")
+            if reply[0] != b"held":
+                return list(reply[1:])
+            # The Job was suspended and released: the service has yet to see that the process before this one is gone.
+            if time.monotonic() >= until:
+                raise Refused("another process holds this attempt")
+            time.sleep(HELD_PAUSE_SECONDS)
 
     def stage(self, staged: Staged, *, until: float) -> None:
         """Hand over what a program has left, again and again until the deadline (of the monotonic clock).

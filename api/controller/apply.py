@@ -56,8 +56,8 @@ class Applier:
                 logger.info("attempt_begun", extra=names)
             return await self.settle(slot, observation, await self._queue.look(slot.attempt_id.task_id))
         elif isinstance(decision, Suspend):
-            logger.info("attempt_suspended", extra=names)
-            await self._queue.suspend(slot.attempt_id)
+            logger.info("attempt_suspended", extra=names | {"reason": decision.reason.message})
+            await self._queue.suspend(slot.attempt_id, decision.reason, released=decision.released)
         elif await self._apply_end(slot, task, decision):
             logger.info("attempt_settled", extra=names | {"decision": type(decision).__name__.lower()})
         return LONGEST_WAIT_SECONDS
@@ -84,7 +84,7 @@ class Applier:
         )
         if task.stop_asked or observation.stop_asked:  # what it waited for is why it is being ended
             return
-        if task.state is State.STARTING and observation.phase is Phase.ALIVE and observation.waiting != task.waiting:
+        if observation.phase is Phase.ALIVE and observation.waiting != task.waiting:
             await self._queue.note_waiting(observation.attempt_id, observation.waiting)
 
     async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> bool:

@@ -47,6 +47,7 @@ class ControllerConfig:
     """
 
     concurrency: int
+    suspended_concurrency: int
     types: Definitions
     environment: Mapping[str, str]
     limits: Limits
@@ -76,6 +77,7 @@ class Controller:
             executor,
             book,
             concurrency=config.concurrency,
+            suspended_concurrency=config.suspended_concurrency,
             types=config.types,
             environment=config.environment,
         )

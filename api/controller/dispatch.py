@@ -14,6 +14,7 @@ from api.core.task import Reason
 from api.executors.base import AttemptSpec, StartError, StartRefused, StartUnknown
 from api.queue.conclude import conclude
 from api.queue.errors import NotLeading, QueueUnavailable
+from api.queue.queue import NO_LIMIT
 from api.queue.shapes import Slot
 from runner.contract import Env, ErrorCode, State
 
@@ -50,6 +51,7 @@ class Dispatcher:
         book: StartBook,
         *,
         concurrency: int,
+        suspended_concurrency: int = NO_LIMIT,
         types: Definitions,
         environment: Mapping[str, str],
     ) -> None:
@@ -57,6 +59,7 @@ class Dispatcher:
         self._executor = executor
         self._book = book
         self._concurrency = concurrency
+        self._suspended_concurrency = suspended_concurrency
         self._types = types
         self._environment = environment
         self._closed = False
@@ -108,7 +111,8 @@ class Dispatcher:
         if self._closed or not limits:
             return None
         retries = {name: definition.retry for name, definition in types.items()}
-        return await self._queue.claim(self._concurrency, limits, retries)
+        suspended = self._suspended_concurrency
+        return await self._queue.claim(self._concurrency, limits, retries, suspended_concurrency=suspended)
 
     def _after_start(self, claim: Claim, start: asyncio.Task[None]) -> None:
         self._starts.discard(start)

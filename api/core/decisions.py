@@ -16,6 +16,12 @@ class Limits:
 
     max_attempts: int
     start_deadline_seconds: float
+    suspended_deadline_seconds: float
+
+    @property
+    def suspended_deadline_ms(self) -> int:
+        """How long an attempt may wait for the release of its Job."""
+        return int(self.suspended_deadline_seconds * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,13 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Suspend:
-    """The attempt was taken off its node and will begin anew there or elsewhere: its task is `starting` again."""
+    """The attempt was taken off its node and begins again when its Job is released: its task is `starting` until then.
+
+    `reason` is what interrupted it. `released` says that its Job is released already.
+    """
+
+    reason: Reason
+    released: bool
 
 
 @dataclass(frozen=True, slots=True)

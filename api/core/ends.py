@@ -31,7 +31,7 @@ def deadline_ms(task: Task, now_ms: int, limits: Limits) -> int:
     """Return when the time of a current attempt is over: to begin, or to run."""
     if task.state is State.RUNNING and task.begun_ms is not None:
         return task.begun_ms + task.timeout_ms
-    return (task.claimed_ms or now_ms) + int(limits.start_deadline_seconds * 1000)
+    return (task.claimed_ms or now_ms) + int(limits.start_deadline_seconds * 1000) - task.start_used_ms
 
 
 def judge_end(task: Task, observation: Observation, now_ms: int, limits: Limits) -> Decision:
@@ -146,6 +146,9 @@ def _lost(observation: Observation) -> str | None:
 def _deadline_passed(task: Task, waiting: Reason | None, limits: Limits) -> Reason:
     if task.state is State.RUNNING:
         return Reason(ErrorCode.TIMED_OUT, f"The task ran longer than its {task.timeout_ms / 1000:g} seconds")
+    if waiting is not None and waiting.code == Obstacle.SUSPENDED:
+        text = f"The attempt was suspended for longer than {limits.suspended_deadline_seconds:g} seconds"
+        return Reason(ErrorCode.CANNOT_START, _sentence(text, waiting.message))
     text = f"The attempt did not begin within {limits.start_deadline_seconds:g} seconds"
     return Reason(ErrorCode.CANNOT_START, _sentence(text, waiting.message if waiting else ""))
 

@@ -65,6 +65,8 @@ class Obstacle(StrEnum):
     POD_REFUSED = "pod_refused"
     QUOTA = "quota"
     SUSPENDED = "suspended"
+    TERMINATING = "terminating"
+    """It goes on when the pod that it had before has ended."""
     NO_POD = "no_pod"
 
 
@@ -76,7 +78,7 @@ class Program(StrEnum):
     ENDED = "ended"
 
 
-PATIENT: frozenset[str] = frozenset({Obstacle.QUOTA, Obstacle.SUSPENDED, Obstacle.NO_POD})
+PATIENT: frozenset[str] = frozenset({Obstacle.QUOTA, Obstacle.SUSPENDED, Obstacle.TERMINATING, Obstacle.NO_POD})
 """Obstacles that say nothing against the attempt: others of its type do not get fewer slots for them."""
 
 
@@ -104,6 +106,8 @@ class Observation:
     and an attempt that is alive with a program that has ended is handing over its result, unless it is `kept_up` by
     something that ends with nothing else.
 
+    `holder` names the process that runs it now, where that can change within an attempt: the uid of its newest pod.
+
     `cause` and `detail` say what ended it, `detail` in the words of the place it ran in. `waiting` says why one that
     is alive has not begun (its code is an `Obstacle`), `hopeless` that this can never get better.
     """
@@ -120,3 +124,4 @@ class Observation:
     hopeless: bool = False
     program: Program | None = None
     kept_up: bool = False
+    holder: str | None = None

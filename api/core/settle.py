@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 from api.core.decisions import Begin, Fail, Release, Requeue, Stop, Suspend, Wait
 from api.core.ends import deadline_ms, judge_end
 from api.core.observation import PATIENT, Cause, Obstacle, Phase, Program, StopReason
+from api.core.task import Reason
 from runner.contract import EXIT_BY_SIGTERM, State
 
 if TYPE_CHECKING:
     from api.core.decisions import Decision, Limits
     from api.core.observation import Observation
-    from api.core.task import Reason, Task
+    from api.core.task import Task
 
 LINGER_SECONDS: Final = 30.0
 """How long an attempt may live on after its outcome is recorded: for its delivery try, and for a mesh's sidecar."""
@@ -78,8 +79,9 @@ def _within_deadline(task: Task, observation: Observation, now_ms: int, limits: 
         return Wait(None)
     if task.stop_asked is not None:  # by a leader that did not get to it
         return Stop(task.stop_asked)
-    if observation.cause is Cause.SUSPENDED and (task.state is State.RUNNING or task.held):
-        return Suspend()
+    suspended = _suspension(task, observation)
+    if suspended is not None:
+        return suspended
     if observation.kept_up:
         return Stop(StopReason.OBSOLETE)
     if observation.hopeless and task.state is State.STARTING:
@@ -88,12 +90,27 @@ def _within_deadline(task: Task, observation: Observation, now_ms: int, limits: 
     return Stop(reason) if until_ms is not None and now_ms >= until_ms else Wait(until_ms)
 
 
+def _suspension(task: Task, observation: Observation) -> Suspend | None:
+    """Return what follows for an attempt that was interrupted: its holder's process is gone."""
+    if not task.held and task.state is not State.RUNNING:
+        return None
+    if observation.cause is Cause.SUSPENDED:
+        return Suspend(observation.waiting or Reason(Obstacle.SUSPENDED, "The Job is suspended"), released=False)
+    if task.held and observation.holder not in {None, task.holder}:
+        return Suspend(Reason(Obstacle.SUSPENDED, "The Job was suspended and has been released"), released=True)
+    return None
+
+
 def _until(task: Task, observation: Observation, now_ms: int, limits: Limits) -> tuple[int | None, StopReason]:
     """Return until when an attempt may go on, and why no longer."""
     if observation.program is Program.ENDED:  # its place gives its runner its time
         return None, StopReason.DEADLINE
-    # One that is suspended has all its time from its release, which is noted when its task waits for that no more.
-    if task.state is State.STARTING and Obstacle.SUSPENDED in _codes(observation.waiting, task.waiting):
+    # While an attempt waits for its release its start deadline stands still. The release is noted first.
+    codes = _codes(observation.waiting, task.waiting) if task.state is State.STARTING else set()
+    if Obstacle.SUSPENDED in codes:
+        since_ms = now_ms if task.suspended_ms is None else task.suspended_ms
+        return since_ms + limits.suspended_deadline_ms, StopReason.DEADLINE
+    if Obstacle.TERMINATING in codes:
         return None, StopReason.DEADLINE
     if task.state is State.STARTING and Obstacle.QUOTA in _codes(observation.waiting):
         return (task.claimed_ms or now_ms) + int(QUOTA_PATIENCE_SECONDS * 1000), StopReason.QUOTA

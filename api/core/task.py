@@ -66,8 +66,10 @@ class Task:
     """One task.
 
     `created_ms`, `started_ms` and `finished_ms` are Unix milliseconds of Redis TIME, for people. `claimed_ms`,
-    `begun_ms` (the attempt began to run) and `over_ms` (the outcome was recorded) are of the queue's steady clock, as
-    `Look.now_ms` is. Percents are in tenths, `timeout_ms` is the run time of one attempt.
+    `begun_ms` (the attempt began to run), `suspended_ms` (it began to wait for its release) and `over_ms` (the outcome
+    was recorded) are of the queue's steady clock, as `Look.now_ms` is. `start_used_ms` is the part of its start
+    deadline that the attempt used in earlier releases; `suspensions` counts how often the task was interrupted.
+    Percents are in tenths, `timeout_ms` is the run time of one attempt.
     `stop_asked` is set when a leader is about to end the current attempt, or has.
     """
 
@@ -92,11 +94,19 @@ class Task:
     message: str | None = None
     retries: Retries = NO_RETRIES
     past: tuple[PastAttempt, ...] = ()
-    held: bool = False
-    """Whether a runner has taken the current attempt, be it that the task has not begun."""
+    holder: str | None = None
+    """The process that has taken the current attempt, even if the task has not begun."""
     staged: Staged | None = None
     begun_ms: int | None = None
     over_ms: int | None = None
+    suspended_ms: int | None = None
+    start_used_ms: int = 0
+    suspensions: int = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether a process has taken the current attempt."""
+        return self.holder is not None
 
     @property
     def ended(self) -> bool:
@@ -158,10 +168,13 @@ def task_from_record(
         message=record.get("message"),
         retries=_retries(record),
         past=past,
-        held="holder" in record,
+        holder=record.get("holder"),
         staged=_staged(record),
         begun_ms=_optional_int(record.get("begun", record.get("started"))),
         over_ms=_optional_int(record.get("over", record.get("finished"))),
+        suspended_ms=_optional_int(record.get("suspended")),
+        start_used_ms=int(record.get("start_used", 0)),
+        suspensions=int(record.get("suspensions", 0)),
     )
 
 

@@ -34,6 +34,7 @@ DEFAULT_CLIENT: Final = "default"
 """The queue is keyed by client from the start; until there are keys for clients there is one."""
 IDEMPOTENCY_LIFETIME_SECONDS: Final = 24 * 3600
 SWEEP_STEP: Final = 100
+NO_LIMIT: Final = 1_000_000
 
 
 class Queue:
@@ -151,16 +152,26 @@ class Queue:
         )
 
     async def claim(
-        self, concurrency: int, type_limits: Mapping[str, int | None], retries: Mapping[str, RetryRule] | None = None
+        self,
+        concurrency: int,
+        type_limits: Mapping[str, int | None],
+        retries: Mapping[str, RetryRule] | None = None,
+        *,
+        suspended_concurrency: int = NO_LIMIT,
     ) -> Claim | None:
-        """Give a free slot to the most urgent task of the types named; None if no task waits or no slot is free."""
+        """Give a free slot to the most urgent task of the types named; None if no task waits or no slot is free.
+
+        Attempts of suspended Jobs hold no slot; of their types no more are claimed above `suspended_concurrency`.
+        """
         token = secrets.token_urlsafe(12)
         rows: list[str | int] = []
         for task_type, limit in type_limits.items():
             rule = (retries or {}).get(task_type, NO_RETRIES)
             codes = "".join(f",{code}" for code in rule.codes) + ","
             rows += [task_type, -1 if limit is None else limit, rule.retries, int(rule.pause_seconds * 1000), codes]
-        reply = await self._call("claim", self._client_name, concurrency, token, self._owner, *rows)
+        reply = await self._call(
+            "claim", self._client_name, concurrency, token, self._owner, suspended_concurrency, *rows
+        )
         if reply is None:
             return None
         task_id, attempt, task_type_name, timeout_ms = reply
@@ -199,9 +210,13 @@ class Queue:
         code, message = ("", "") if reason is None else (reason.code, reason.message)
         await self._call("note_waiting", attempt_id.task_id, attempt_id.attempt, code, message, self._owner)
 
-    async def suspend(self, attempt_id: AttemptId) -> None:
-        """Take a running attempt back to `starting`: whoever begins it next may, the one that ran may not go on."""
-        await self._call("suspend", attempt_id.task_id, attempt_id.attempt, self._owner)
+    async def suspend(self, attempt_id: AttemptId, reason: Reason, *, released: bool) -> None:
+        """Take an attempt back to `starting`: the next process may begin it, the one that had it may not go on.
+
+        Its slot is for others until its Job is released, unless that has happened already.
+        """
+        arguments = (attempt_id.task_id, attempt_id.attempt, reason.code, reason.message, int(released))
+        await self._call("suspend", *arguments, self._owner)
 
     async def stopping(self, attempt_id: AttemptId, reason: StopReason) -> None:
         """Record that an attempt is about to be ended by us, and why: nobody takes it for somebody else's doing."""

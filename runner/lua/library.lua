@@ -152,6 +152,14 @@ local function leader()
   return redis.call('GET', key('leader'))
 end
 
+local MAX_ATTEMPTS_TOLD = 20
+
+-- Keeps of an attempt that was lost, failed or interrupted when and why, for people.
+local function keep_past_attempt(task_id, attempt, code, message)
+  redis.call('RPUSH', key('attempts', task_id), cjson.encode({ tonumber(attempt), wall_milliseconds(), code, message }))
+  redis.call('LTRIM', key('attempts', task_id), -MAX_ATTEMPTS_TOLD, -1)
+end
+
 -- What the leader's verbs answer to everybody else.
 local NOT_LEADING = 'NOTLEADING another service has the lease of the leader'
 
@@ -161,12 +169,45 @@ local function leads(owner)
 end
 
 local function free_slot(task_id, task_type, attempt)
-  local freed = redis.call('ZREM', key('slots', task_type), task_id .. ':' .. attempt)
+  local member = task_id .. ':' .. attempt
+  local freed = redis.call('ZREM', key('slots', task_type), member) + redis.call('ZREM', key('suspended', task_type), member)
   if freed == 1 then
     announce(task_id, 'released')
     wake('dispatch')
   end
   return freed
+end
+
+-- Whether an attempt waits for its release, and not for anything on which its start deadline counts.
+local function waits_for_release(code)
+  return code == 'suspended' or code == 'terminating'
+end
+
+-- An attempt whose Job is suspended gives its slot to others. `suspended` is when it began to wait, by the steady clock.
+local function leave_slot(task_id, task_type, attempt)
+  local member, now = task_id .. ':' .. attempt, integer(now_milliseconds())
+  if redis.call('ZREM', key('slots', task_type), member) == 1 then
+    redis.call('ZADD', key('suspended', task_type), now, member)
+    redis.call('HSET', key('task', task_id), 'suspended', now)
+    wake('dispatch')
+  end
+end
+
+-- One that is released has a slot again, at once, even if all are taken: it has its place in the cluster already.
+local function return_to_slot(task_id, task_type, attempt)
+  local member = task_id .. ':' .. attempt
+  if redis.call('ZREM', key('suspended', task_type), member) == 1 then
+    redis.call('ZADD', key('slots', task_type), integer(now_milliseconds()), member)
+    redis.call('HDEL', key('task', task_id), 'suspended')
+  end
+end
+
+local function suspended_attempts()
+  local number = 0
+  for _, task_type in ipairs(task_types()) do
+    number = number + redis.call('ZCARD', key('suspended', task_type))
+  end
+  return number
 end
 
 local function slots_used()
@@ -388,7 +429,7 @@ local function view(task_id)
     due = due and integer(due - now_milliseconds() + wall_milliseconds())
   end
   local past = {}
-  if named.losses or named.retried then
+  if named.losses or named.retried or named.suspensions then
     past = redis.call('LRANGE', key('attempts', task_id), 0, -1)
   end
   return { task_id, record, position, due, past }

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- The runner of an attempt says that it begins. Asked again by the same holder it answers the same.
 -- ARGV: task_id, attempt, token, holder
--- -> { 'refused', state } or
+-- -> { 'refused', state }, { 'held' } if another holds it (of a Job that was suspended, until the service has seen that), or
 --    { 'started', type, input, created, started, now, milliseconds left to run, result_url or false, checkpoint or false }
 local task_id, attempt, token, holder = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record = key('task', task_id)
@@ -17,8 +17,11 @@ if state == 'starting' then
   move(task_id, fields[5], state, 'running')
   wake('settle') -- from now on its run deadline counts
   redis.call('HSET', record, 'holder', holder, 'started', started, 'begun', integer(now), 'percent', 0)
-  redis.call('HDEL', record, 'waiting_code', 'waiting_message')
-elseif state ~= 'running' or fields[4] ~= holder then
+  redis.call('HDEL', record, 'waiting_code', 'waiting_message', 'start_used')
+  return_to_slot(task_id, fields[5], attempt)
+elseif state == 'running' and fields[4] ~= holder then
+  return { 'held' }
+elseif state ~= 'running' then
   return { 'refused', state }
 end
 return { 'started', fields[5], redis.call('GET', key('input', task_id)), fields[6], started, integer(wall),

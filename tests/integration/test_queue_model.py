@@ -48,6 +48,7 @@ class ModelTask:
     tries: int = 0
     tries_since: int = 0
     slots: set[int] = field(default_factory=set)
+    suspended: set[int] = field(default_factory=set)
     holder: str | None = None
     staged: bool = False
 
@@ -165,13 +166,25 @@ class QueueMachine(RuleBasedStateMachine):
         assert reply.task.queue_position == self.waiting().index(task) + 1
         return task.task_id
 
-    @rule(target=attempts, concurrency=st.integers(0, 4), slow_limit=st.sampled_from((None, 0, 1, 2)))
-    def claim(self, concurrency, slow_limit):
-        claim = self.do(self.queue.claim(concurrency, {"fast": None, "slow": slow_limit}))
+    @rule(
+        target=attempts,
+        concurrency=st.integers(0, 4),
+        slow_limit=st.sampled_from((None, 0, 1, 2)),
+        most_suspended=st.integers(0, 3),
+    )
+    def claim(self, concurrency, slow_limit, most_suspended):
+        limits = {"fast": None, "slow": slow_limit}
+        claim = self.do(self.queue.claim(concurrency, limits, suspended_concurrency=most_suspended))
         used = {name: sum(len(t.slots) for t in self.model.values() if t.task_type == name) for name in TYPES}
-        free = sum(used.values()) < concurrency
-        slow_free = slow_limit is None or used["slow"] < slow_limit
-        fitting = [task for task in self.waiting() if free and (task.task_type == "fast" or slow_free)]
+        suspended = {name: sum(len(t.suspended) for t in self.model.values() if t.task_type == name) for name in TYPES}
+        free = sum(used.values()) - sum(suspended.values()) < concurrency
+        full = sum(suspended.values()) >= most_suspended
+        open_types = {
+            name
+            for name in TYPES
+            if (limits[name] is None or used[name] < limits[name]) and not (full and suspended[name])
+        }
+        fitting = [task for task in self.waiting() if free and task.task_type in open_types]
         if not fitting:
             assert claim is None
             return multiple()
@@ -188,7 +201,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(target=attempts, percent=st.floats(0, 100))
     def claim_and_run(self, percent):
-        attempt = self.claim(4, None)
+        attempt = self.claim(4, None, 3)
         if isinstance(attempt, tuple):
             self.start(attempt, "holder")
             self.progress(attempt, percent)
@@ -210,6 +223,7 @@ class QueueMachine(RuleBasedStateMachine):
             task.move(State.RUNNING)
             task.holder = holder
             task.tenths = 0
+            task.suspended.discard(task.attempt)
 
     @rule(attempt=attempts, percent=st.floats(0, 100))
     def progress(self, attempt, percent):
@@ -240,6 +254,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.do(self.queue.begin(attempt_id)) == starts
         if starts:
             task.move(State.RUNNING)
+            task.suspended.discard(task.attempt)
 
     @rule(attempt=attempts, holder=st.sampled_from(("holder", "other")), percent=st.floats(0, 100))
     def stage(self, attempt, holder, percent):
@@ -254,13 +269,28 @@ class QueueMachine(RuleBasedStateMachine):
             with pytest.raises(RunnerRefused):
                 report.stage(Staged("null"), until=0)
 
-    @rule(attempt=attempts)
-    def suspend(self, attempt):
+    @rule(attempt=attempts, released=st.booleans())
+    def suspend(self, attempt, released):
         attempt_id, _ = attempt
         task = self.model.get(attempt_id.task_id)
-        self.do(self.queue.suspend(attempt_id))
+        self.do(self.queue.suspend(attempt_id, Reason("suspended", "by Kueue"), released=released))
         if self.is_current(task, attempt_id) and (task.state is State.RUNNING or task.holder is not None):
             task.state, task.holder, task.staged, task.tenths = State.STARTING, None, False, 0
+            self.mark(task, suspended=not released)
+
+    @rule(attempt=attempts, code=st.sampled_from(("suspended", "terminating", "image", "")))
+    def note_waiting(self, attempt, code):
+        attempt_id, _ = attempt
+        task = self.model.get(attempt_id.task_id)
+        self.do(self.queue.note_waiting(attempt_id, Reason(code, "words") if code else None))
+        if self.is_current(task, attempt_id) and task.state is State.STARTING:
+            self.mark(task, suspended=code == "suspended")
+
+    def mark(self, task, *, suspended):
+        if suspended:
+            task.suspended.add(task.attempt)
+        else:
+            task.suspended.discard(task.attempt)
 
     @rule(
         attempt=attempts,
@@ -301,6 +331,7 @@ class QueueMachine(RuleBasedStateMachine):
             task.staged = False
             task.losses += counts
             task.slots.discard(task.attempt)
+            task.suspended.discard(task.attempt)
 
     @rule(attempt=attempts)
     def release(self, attempt):
@@ -312,6 +343,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.do(self.queue.release(Slot(attempt_id, task_type)))
         if task:
             task.slots.discard(attempt_id.attempt)
+            task.suspended.discard(attempt_id.attempt)
             if task.attempt == attempt_id.attempt and task.state in ENDS:
                 task.token = ""
 
@@ -325,6 +357,7 @@ class QueueMachine(RuleBasedStateMachine):
         if stale and task.state is State.STARTING:
             task.move(State.RUNNING)
             task.holder = "holder"
+            task.suspended.discard(task.attempt)
             self.report(AttemptId(task_id, task.attempt), task.token).start()
         possible = seen.state is task.state and not seen.ended
         reason = Reason("cancelled", "by request")
@@ -413,7 +446,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert (task.staged is not None) == model.staged
             assert (self.do(self.queue.read_staged(model.task_id)) is not None) == model.staged
             assert (task.delivery.status, task.delivery.attempts) == (model.delivery, model.tries)
-            assert use.total == sum(len(other.slots) for other in self.model.values())
+            assert use.total == sum(len(other.slots - other.suspended) for other in self.model.values())
 
     @invariant()
     def list_is_the_model(self):
@@ -441,7 +474,9 @@ class QueueMachine(RuleBasedStateMachine):
         assert all(t.attempt in t.slots for t in unsettled), "no attempt without a slot"
 
 
-def test_queue_follows_its_model(own_valkey):
+def test_queue_follows_its_model(own_valkey, monkeypatch):
+    monkeypatch.setattr("runner.report.START_PATIENCE_SECONDS", 0.0)  # another holder is refused at once
+
     class Machine(QueueMachine):
         redis_url = own_valkey.url
 

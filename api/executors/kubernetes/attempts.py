@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
-from api.executors.kubernetes.observe import ENDED
-from api.executors.kubernetes.seen import Kept, Seen, attempt_of, keep, version_of
+from api.executors.kubernetes.raw import ENDED
+from api.executors.kubernetes.seen import Admission, Kept, Seen, attempt_of, keep, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,6 +19,13 @@ logger = logging.getLogger(__name__)
 VANISHED_SECONDS: Final = 60.0
 """How long something is known of an attempt of which nothing is left: for whoever begins to lead then."""
 JOB_PREFIX: Final = "tp-"
+WORKLOAD_PREFIX: Final = "job-"
+"""Kueue calls the Workload of a Job `job-<name of the Job>-<hash>`."""
+NAMED_WITH_A_PART_MORE: Final = frozenset({"Pod", "Workload"})
+ADMITTED: Final = frozenset({"QuotaReserved", "Admitted"})
+"""Events of a Workload after which nothing keeps it from running."""
+MAX_WARNINGS: Final = 20
+MAX_MESSAGE_CHARACTERS: Final = 2000
 
 
 class Attempts:
@@ -95,16 +102,21 @@ class Attempts:
             seen.pods[raw["metadata"]["name"]] = kept
         return attempt_id
 
-    def take_warning(self, event: Object) -> AttemptId | None:
-        """Take an Event that warns of an attempt's Job or pod."""
+    def take_event(self, event: Object) -> AttemptId | None:
+        """Take an Event that warns of an attempt's Job or pod, or that tells of its Workload."""
         about = event.get("involvedObject") or {}
-        name = str(about.get("name", "")).removeprefix(JOB_PREFIX)
-        # The name of a pod is that of its Job with a part more.
-        task_id, _, attempt = (name.rpartition("-")[0] if about.get("kind") == "Pod" else name).rpartition("-")
+        kind, name = about.get("kind"), str(about.get("name", ""))
+        if kind in NAMED_WITH_A_PART_MORE:
+            name = name.rpartition("-")[0]
+        task_id, _, attempt = name.removeprefix(WORKLOAD_PREFIX).removeprefix(JOB_PREFIX).rpartition("-")
         seen = self._seen.get(AttemptId(task_id, int(attempt))) if attempt.isdecimal() else None
         if seen is None:
             return None
-        seen.warnings[str(event.get("reason", ""))] = str(event.get("message", ""))
+        reason, message = str(event.get("reason", "")), str(event.get("message", ""))[:MAX_MESSAGE_CHARACTERS]
+        if kind == "Workload":
+            return seen.attempt_id if _take_admission(seen, reason, message, version_of(event)) else None
+        if reason in seen.warnings or len(seen.warnings) < MAX_WARNINGS:
+            seen.warnings[reason] = message
         return seen.attempt_id
 
     def forgotten(self) -> frozenset[AttemptId]:
@@ -119,6 +131,14 @@ class Attempts:
                 self._vanished.pop(seen.attempt_id, None)
             elif now_seconds - self._vanished.setdefault(seen.attempt_id, now_seconds) > VANISHED_SECONDS:
                 del self._seen[seen.attempt_id], self._vanished[seen.attempt_id]
+
+
+def _take_admission(seen: Seen, reason: str, message: str, version: int) -> bool:
+    """Keep what Kueue said last of a Workload. Returns False if something newer is known."""
+    if seen.admission is not None and version <= seen.admission.version:
+        return False
+    seen.admission = Admission("" if reason in ADMITTED else reason, message, version)
+    return True
 
 
 def _trimmed(raw: Object) -> Object:

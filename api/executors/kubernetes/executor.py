@@ -237,7 +237,7 @@ class KubernetesExecutor(Executor):
 
     def _answers(self, *, answering: bool) -> None:
         """Note whether the API server answers: while it does not, no node can tell it of its pods."""
-        self._answering_since = (self._answering_since or time.time()) if answering else None
+        self._answering_since = (self._answering_since or time.monotonic()) if answering else None
 
     def _changed(self, attempt_ids: set[AttemptId]) -> None:
         """Tell of what is worth it; a Job without a pod is told of by `list` alone, which has seen both."""
@@ -273,7 +273,10 @@ class KubernetesExecutor(Executor):
     def _read(self, seen: Seen) -> Observation:
         """Read what was seen of an attempt. What cannot be read is alive while anything is left of it."""
         try:
-            return observe(seen, time.time(), self._answering_since)
+            now_seconds = time.monotonic()
+            for kept in seen.objects():
+                kept.stamp(now_seconds)
+            return observe(seen, now_seconds, self._answering_since)
         except Exception:
             if not seen.unreadable:
                 logger.exception("attempt_not_read", extra={"attempt": str(seen.attempt_id)})

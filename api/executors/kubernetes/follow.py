@@ -131,7 +131,7 @@ class Follower:
         """Take a change. One that cannot be read costs no other."""
         try:
             if kind == "events":
-                self._attempts.take_warning(raw)
+                self._attempts.take_event(raw)
             elif (attempt_id := self._attempts.take(kind, change, raw)) is not None:
                 self._changed({attempt_id})
         except Exception:

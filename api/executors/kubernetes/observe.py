@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from api.core.observation import Cause, Observation, Obstacle, Phase, Program
-from api.core.task import Reason
+from api.core.observation import Cause, Observation, Phase, Program
 from api.executors.kubernetes.causes import cause_of_absence, cause_of_end, deleted_job, end_of_runner
 from api.executors.kubernetes.raw import (
+    ENDED,
     condition,
     is_suspended,
     job_end,
@@ -18,23 +18,20 @@ from api.executors.kubernetes.raw import (
     program_of,
     terminated,
 )
-from api.executors.kubernetes.seen import created, unix_time
-from api.executors.kubernetes.waiting import why_no_pod, why_not_begun
+from api.executors.kubernetes.seen import created
+from api.executors.kubernetes.waiting import why_no_pod, why_not_begun, why_suspended
 
 if TYPE_CHECKING:
     from api.executors.kubernetes.seen import Kept, Object, Seen
 
-UNREACHABLE_SECONDS: Final = 60
-"""How long after its grace a pod whose node does not answer is waited for."""
-ENDED: Final = frozenset({"Succeeded", "Failed"})
 _EXIT_CODE: Final = re.compile(r"failed with exit code (\d+)")
 
 
 def observe(seen: Seen, now_seconds: float, answering_since_seconds: float | None = 0) -> Observation:
     """Return what is seen of an attempt.
 
-    Both are Unix times: now, and since when the API server has answered without a break (None: it does not). While it
-    is away no node can tell it that a pod has ended, so that this time says nothing against a node.
+    Both times are of the monotonic clock that `Kept` was stamped by: now, and since when the API server has answered
+    without a break (None: it does not). While it is away no node can tell it that a pod has ended.
     """
     base = Observation(
         seen.attempt_id,
@@ -45,18 +42,20 @@ def observe(seen: Seen, now_seconds: float, answering_since_seconds: float | Non
     job = _living(seen.job)
     pod = _current_pod(seen, job)
     without_pod = pod is None or pod.deleted or phase_of(pod.raw) in ENDED
-    if job is not None and is_suspended(job) and not _is_finished(job) and without_pod:
-        waiting = Reason(Obstacle.SUSPENDED, "Suspended: the Job is suspended, by Kueue or by hand")
-        return replace(base, cause=Cause.SUSPENDED, waiting=waiting)
+    suspended = job is not None and is_suspended(job) and not _is_finished(job)
+    if suspended and without_pod:
+        return replace(base, cause=Cause.SUSPENDED, waiting=why_suspended(seen))
     if pod is None:
         return _without_pod(seen, job, base, now_seconds)
     if base.program is not None:
         base = replace(base, program=program_of(pod.raw))
     if phase_of(pod.raw) in ENDED:
         return _ended(seen, pod, replace(base, phase=Phase.ENDED))
-    if pod.deleted or _is_overdue(pod.raw, now_seconds, answering_since_seconds):
+    if pod.deleted or pod.is_overdue(now_seconds, answering_since_seconds):
         return replace(base, phase=Phase.GONE, **cause_of_absence(seen, pod.raw))
-    return _alive(seen, pod, base)
+    base = replace(base, holder=pod.raw["metadata"]["uid"])
+    alive = _alive(seen, pod, base)
+    return replace(alive, waiting=why_suspended(seen), hopeless=False) if suspended else alive
 
 
 def _is_finished(job: Object) -> bool:
@@ -86,7 +85,7 @@ def _without_pod(seen: Seen, job: Object | None, base: Observation, now_seconds:
     counted = job.get("status", {})
     if counted.get("failed") or counted.get("succeeded"):  # its one pod has come and gone, and nothing says how
         return replace(base, phase=Phase.GONE)
-    return replace(base, waiting=why_no_pod(job, seen.warnings.get("FailedCreate", ""), now_seconds))
+    return replace(base, waiting=why_no_pod(seen, job, now_seconds))
 
 
 def _ended_unseen(end: Object, base: Observation) -> Observation:
@@ -110,13 +109,6 @@ def _ended(seen: Seen, pod: Kept, base: Observation) -> Observation:
     if base.program is not None and cause is None and exit_code == 0:
         cause, detail = end_of_runner(pod.raw, end)
     return replace(base, exit_code=exit_code, log_tail=str(end.get("message", "")), cause=cause, detail=detail)
-
-
-def _is_overdue(pod: Object, now_seconds: float, answering_since_seconds: float | None) -> bool:
-    asked = unix_time(pod["metadata"].get("deletionTimestamp"))
-    if asked is None or answering_since_seconds is None:
-        return False
-    return now_seconds > max(asked, answering_since_seconds) + UNREACHABLE_SECONDS
 
 
 def _alive(seen: Seen, pod: Kept, base: Observation) -> Observation:

@@ -10,6 +10,8 @@ from api.executors.kubernetes.template import CONTAINER, SIDECAR
 if TYPE_CHECKING:
     from api.executors.kubernetes.seen import Object
 
+ENDED: Final = frozenset({"Succeeded", "Failed"})
+"""Phases of a pod that is over."""
 UNSTARTABLE: Final = frozenset({"StartError", "ContainerCannotRun"})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
 from api.executors.kubernetes.job import KIND_CONTAINER, LABEL_ATTEMPT, LABEL_KIND, LABEL_TASK_ID
@@ -14,30 +14,63 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+UNREACHABLE_SECONDS: Final = 60
+"""How long after its grace a pod whose node does not answer is waited for."""
+
 
 @dataclass(slots=True)
 class Kept:
     """An object as it was last seen; `deleted` says that it is no more.
 
     `asked_seconds` is when its deletion was asked for first, in Unix time. Its last view tells of the kubelet, which
-    asks for it when all is over.
+    asks for it when all is over. `seen_since` and `ending_since` are when we first saw it, and saw that it is being
+    ended, by our own monotonic clock: the clocks of a cluster are not ours.
     """
 
     raw: Object
     deleted: bool = False
     asked_seconds: float | None = None
+    seen_since: float | None = None
+    ending_since: float | None = None
 
     def followed_by(self, raw: Object, *, deleted: bool) -> Kept:
         """Return what is kept when a newer view has come."""
         newer = keep(raw, deleted=deleted)
         known = [seconds for seconds in (self.asked_seconds, newer.asked_seconds) if seconds is not None]
         newer.asked_seconds = min(known, default=None)
+        newer.seen_since, newer.ending_since = self.seen_since, self.ending_since
         return newer
+
+    def stamp(self, now_seconds: float) -> None:
+        """Note when it was first seen, and first seen to be ended."""
+        self.seen_since = now_seconds if self.seen_since is None else self.seen_since
+        if self.asked_seconds is not None and self.ending_since is None:
+            self.ending_since = now_seconds
+
+    def is_overdue(self, now_seconds: float, answering_since_seconds: float | None) -> bool:
+        """Whether a pod that is being ended should have been gone for a minute: its node does not answer.
+
+        The API server must have answered all the time (None: it does not), or nothing is said against the node.
+        """
+        if self.ending_since is None or answering_since_seconds is None:
+            return False
+        grace_seconds = self.raw["metadata"].get("deletionGracePeriodSeconds") or 0
+        end = max(self.ending_since + grace_seconds, answering_since_seconds)
+        return now_seconds > end + UNREACHABLE_SECONDS
 
     @property
     def version(self) -> int:
         """Its resource version: of two views of an object the higher is the newer."""
         return version_of(self.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An Event of the Workload that Kueue has for a Job: why it is not admitted, or no longer."""
+
+    reason: str
+    message: str
+    version: int
 
 
 @dataclass(slots=True)
@@ -49,6 +82,8 @@ class Seen:
     pods: dict[str, Kept] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
     """The newest message of each reason that Events warn of: some things only they tell."""
+    admission: Admission | None = None
+    """What Kueue said last of its Workload; without a reason when it was admitted."""
     stop_asked: StopReason | None = None
     forgetting: bool = False
     owner_gone: bool | None = None
@@ -70,6 +105,10 @@ class Seen:
         """Whether its task is a container that is not ours, beside our runner."""
         kept = self.job or self.pod
         return kept is not None and labels_of(kept.raw).get(LABEL_KIND) == KIND_CONTAINER
+
+    def objects(self) -> list[Kept]:
+        """Return its Job and all its pods."""
+        return [*([] if self.job is None else [self.job]), *self.pods.values()]
 
     @property
     def pod(self) -> Kept | None:

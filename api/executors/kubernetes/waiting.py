@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from api.core.observation import Obstacle
 from api.core.task import Reason
-from api.executors.kubernetes.raw import condition
-from api.executors.kubernetes.seen import created, unix_time
+from api.executors.kubernetes.raw import ENDED, condition, phase_of
 
 if TYPE_CHECKING:
-    from api.executors.kubernetes.seen import Object, Seen
+    from api.executors.kubernetes.seen import Kept, Object, Seen
 
 NO_POD_SECONDS: Final = 3
-"""How old a Job without a pod is when that is worth telling: its controller makes one at once when all is well."""
+"""How long a Job may have no pod before that is shown: its controller makes one at once when all is well."""
 IMAGE: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 )
@@ -42,12 +41,35 @@ def why_not_begun(seen: Seen, pod: Object) -> tuple[Reason | None, bool]:
     return Reason(Obstacle.UNSCHEDULABLE, f"{scheduled.get('reason')}: {scheduled.get('message', '')}"), False
 
 
-def why_no_pod(job: Object, warning: str, now_seconds: float) -> Reason | None:
-    """Say why a Job has no pod yet: `warning` is why none could be made, if an Event says so."""
+def why_suspended(seen: Seen) -> Reason:
+    """Say why a Job is suspended: Kueue explains itself in Events of its Workload."""
+    if seen.admission is None or not seen.admission.reason:
+        return Reason(Obstacle.SUSPENDED, "Suspended: the Job is suspended, by Kueue or by hand")
+    return Reason(Obstacle.SUSPENDED, f"Suspended by Kueue: {seen.admission.reason}: {seen.admission.message}")
+
+
+def why_no_pod(seen: Seen, job: Object, now_seconds: float) -> Reason | None:
+    """Say why a Job has no pod yet, or none that is new."""
+    warning = seen.warnings.get("FailedCreate", "")
+    ending = _ending_pods(seen, job, now_seconds)
+    if ending:
+        return Reason(Obstacle.TERMINATING, f"The Job goes on when this has ended: {ending}")
     if warning:
         obstacle = Obstacle.QUOTA if "exceeded quota" in warning else Obstacle.POD_REFUSED
         return Reason(obstacle, f"FailedCreate: {warning}")
-    made = unix_time(created(job) or None)
-    if made is None or now_seconds < made + NO_POD_SECONDS:
+    if seen.job is None or seen.job.seen_since is None or now_seconds < seen.job.seen_since + NO_POD_SECONDS:
         return None
     return Reason(Obstacle.NO_POD, "The Job is there, but its controller (kube-controller-manager) has made no pod yet")
+
+
+def _ending_pods(seen: Seen, job: Object, now_seconds: float) -> str:
+    """Name the pods of a Job that are being ended; "" if there are none, or if their node does not answer."""
+    pods = {name: kept for name, kept in seen.pods.items() if _is_ending(kept)}
+    if pods:
+        return ", ".join(sorted(name for name, kept in pods.items() if not kept.is_overdue(now_seconds, 0)))
+    number = job.get("status", {}).get("terminating")
+    return f"{number} of its pods" if number else ""
+
+
+def _is_ending(kept: Kept) -> bool:
+    return not kept.deleted and kept.asked_seconds is not None and phase_of(kept.raw) not in ENDED

@@ -14,5 +14,6 @@ end
 move(task_id, fields[3], 'starting', 'running')
 redis.call('HSET', record, 'started', integer(math.max(wall_milliseconds(), tonumber(fields[4]))),
   'begun', integer(now_milliseconds()))
-redis.call('HDEL', record, 'waiting_code', 'waiting_message')
+redis.call('HDEL', record, 'waiting_code', 'waiting_message', 'start_used')
+return_to_slot(task_id, fields[3], attempt)
 return 1

@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 -- Gives a free slot to the most urgent task of those types that have one free: state `starting`, a new attempt, a token.
 -- Tasks whose pause is over come to their queue first. What its type says of retries is on record from now on.
--- ARGV: client, concurrency, token, owner, then for each type its name, its limit (-1: none), its retries, the first pause
---       before one in milliseconds, and the codes of errors that call for one, each between commas
+-- ARGV: client, concurrency, token, owner, how many attempts may be suspended,
+--       then for each type its name, its limit (-1: none; suspended attempts count), its retries, the first pause before one
+--       in milliseconds, and the codes of errors that call for one, each between commas
 -- -> { task_id, attempt, type, timeout_milliseconds } or false if no task waits or no slot is free
-local client, concurrency, token, owner = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local client, concurrency, token, owner, most_suspended = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 if not leads(owner) then
   return redis.error_reply(NOT_LEADING)
 end
@@ -33,9 +34,13 @@ local function head_of(task_type)
 end
 
 local first, first_type, retries, pause, codes
-for index = 5, #ARGV, 5 do
+-- When as many are suspended as may be, no more is started of the types whose attempts are.
+local suspended_full = suspended_attempts() >= most_suspended
+for index = 6, #ARGV, 5 do
   local task_type, limit = ARGV[index], tonumber(ARGV[index + 1])
-  if limit < 0 or redis.call('ZCARD', key('slots', task_type)) < limit then
+  local suspended = redis.call('ZCARD', key('suspended', task_type))
+  local unfinished = suspended + redis.call('ZCARD', key('slots', task_type))
+  if not (suspended_full and suspended > 0) and (limit < 0 or unfinished < limit) then
     local head = head_of(task_type)
     if head and (not first or head < first) then
       first, first_type = head, task_type

@@ -9,6 +9,6 @@ local task_id, attempt, task_type = ARGV[1], ARGV[2], ARGV[3]
 local record = key('task', task_id)
 local fields = redis.call('HMGET', record, 'state', 'attempt')
 if fields[1] and fields[2] == attempt and not next(MOVES[fields[1]]) then
-  redis.call('HDEL', record, 'token', 'holder', 'claimed', 'begun', 'over', 'stop')
+  redis.call('HDEL', record, 'token', 'holder', 'claimed', 'begun', 'over', 'suspended', 'start_used', 'stop')
 end
 return free_slot(task_id, task_type, attempt)

@@ -3,7 +3,6 @@
 -- is a retry (by its type's rules) comes there after a pause.
 -- ARGV: task_id, attempt, kind ('' | unstarted | loss | retry), waiting_code, waiting_message, owner
 -- -> 1, or 0 if this attempt is no longer the task's current one; NOTLEADING
-local MAX_ATTEMPTS_TOLD = 20
 if not leads(ARGV[6]) then
   return redis.error_reply(NOT_LEADING)
 end
@@ -22,7 +21,7 @@ if kind == 'retry' then
 else
   enqueue(fields[4], task_type, fields[5], task_id, input_bytes)
 end
-redis.call('HDEL', record, 'token', 'holder', 'claimed', 'started', 'begun', 'percent', 'message', 'stop',
+redis.call('HDEL', record, 'token', 'holder', 'claimed', 'started', 'begun', 'suspended', 'start_used', 'percent', 'message', 'stop',
   'retry_code', 'retry_message', 'retry_delay')
 unstage(task_id)
 if kind == 'loss' then
@@ -31,9 +30,7 @@ end
 if kind == 'unstarted' then -- nothing has ever borne this number, and the next claim has a token of its own
   redis.call('HINCRBY', record, 'attempt', -1)
 elseif kind ~= '' then
-  local past = cjson.encode({ tonumber(attempt), wall_milliseconds(), code, message })
-  redis.call('RPUSH', key('attempts', task_id), past)
-  redis.call('LTRIM', key('attempts', task_id), -MAX_ATTEMPTS_TOLD, -1)
+  keep_past_attempt(task_id, attempt, code, message)
 end
 if code ~= '' then
   redis.call('HSET', record, 'waiting_code', code, 'waiting_message', message)

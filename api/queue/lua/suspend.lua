@@ -1,19 +1,32 @@
 #!lua flags=allow-oom
--- Takes an attempt that was suspended back to where it was before it began. Its start deadline counts from now, its token
--- stays, and whoever begins it next may.
--- ARGV: task_id, attempt, owner
+-- Takes an attempt that was suspended back to where it was before it began: its token stays, and whoever begins it next
+-- may. What interrupted it is kept among its attempts. Unless it is released already it gives its slot to others.
+-- ARGV: task_id, attempt, code, message, released (1 | 0), owner
 -- -> 1, or 0 if this attempt is not the current one or has not begun; NOTLEADING
-if not leads(ARGV[3]) then
+if not leads(ARGV[6]) then
   return redis.error_reply(NOT_LEADING)
 end
-local task_id, attempt = ARGV[1], ARGV[2]
+local task_id, attempt, code, message, released = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 local record = key('task', task_id)
 local fields = redis.call('HMGET', record, 'state', 'attempt', 'type', 'holder')
-if fields[2] ~= attempt or fields[1] ~= 'running' and not (fields[1] == 'starting' and fields[4]) then
+local state, task_type = fields[1], fields[3]
+if fields[2] ~= attempt or state ~= 'running' and not (state == 'starting' and fields[4]) then
   return 0
 end
-move(task_id, fields[3], fields[1], 'starting')
-redis.call('HDEL', record, 'holder', 'started', 'begun', 'percent')
+if state == 'running' then
+  redis.call('HINCRBY', record, 'suspensions', 1)
+  keep_past_attempt(task_id, attempt, code, message)
+  move(task_id, task_type, state, 'starting')
+end
+-- It could start, so what it has used of its start deadline does not count.
+redis.call('HDEL', record, 'holder', 'started', 'begun', 'percent', 'start_used')
 unstage(task_id)
 redis.call('HSET', record, 'claimed', integer(now_milliseconds()))
+if released then
+  redis.call('HDEL', record, 'waiting_code', 'waiting_message')
+  return_to_slot(task_id, task_type, attempt)
+else
+  redis.call('HSET', record, 'waiting_code', code, 'waiting_message', message)
+  leave_slot(task_id, task_type, attempt)
+end
 return 1

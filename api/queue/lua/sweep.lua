@@ -32,7 +32,8 @@ for _, entry in ipairs(redis.call('LRANGE', ended, 0, step - 1)) do
   if not task_type or count > max_count or bytes > max_bytes or now - tonumber(ended_at ~= '' and ended_at or fields[4]) >= max_age then
     redis.call('LREM', ended, 1, entry)
     local held = task_type and (fields[5] == 'pending' or fields[5] == 'sending'
-      or redis.call('ZSCORE', key('slots', task_type), task_id .. ':' .. (fields[3] or '0')))
+      or redis.call('ZSCORE', key('slots', task_type), task_id .. ':' .. (fields[3] or '0'))
+      or redis.call('ZSCORE', key('suspended', task_type), task_id .. ':' .. (fields[3] or '0')))
     if held then
       redis.call('RPUSH', ended, entry)
     else

@@ -44,7 +44,7 @@ def executor():
 
 @pytest.fixture
 def settler(queue, executor):
-    return Settler(queue, executor, StartBook(), Limits(3, 600))
+    return Settler(queue, executor, StartBook(), Limits(3, 600, 3600))
 
 
 @pytest.fixture
@@ -346,7 +346,8 @@ async def test_an_attempt_that_cannot_be_ended_at_the_shutdown_delays_no_other(
         concurrency=3,
         types=definitions("sleep"),
         environment={},
-        limits=Limits(3, 600),
+        limits=Limits(3, 600, 3600),
+        suspended_concurrency=9,
         retention=Retention(60, 10, 1000),
         grace_seconds=0,
         owner="one",

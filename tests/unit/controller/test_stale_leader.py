@@ -68,7 +68,7 @@ def executor():
 
 @pytest.fixture
 def settler(old, executor):
-    return Settler(old, executor, StartBook(), Limits(3, 600))
+    return Settler(old, executor, StartBook(), Limits(3, 600, 3600))
 
 
 async def leadership_passes(queue):
@@ -84,7 +84,7 @@ async def test_it_is_told_so_by_every_verb_of_the_leader_s(old, slot):
         old.look(task.task_id),
         old.release(slot),
         old.requeue(slot.attempt_id, REASON, counts_as_loss=True),
-        old.suspend(slot.attempt_id),
+        old.suspend(slot.attempt_id, REASON, released=False),
         old.stopping(slot.attempt_id, StopReason.DEADLINE),
         old.note_waiting(slot.attempt_id, REASON),
         old.conclude(task, State.FAILED, REASON, b"{}", 5),

@@ -50,7 +50,7 @@ def dispatcher(queue, executor, book):
 
 @pytest.fixture
 def settler(queue, executor, book):
-    return Settler(queue, executor, book, Limits(3, 600))
+    return Settler(queue, executor, book, Limits(3, 600, 3600))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from api.core.task import Reason, Retries, task_from_record
 from runner.contract import EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, State
 
 NOW = 1_000_000
-LIMITS = Limits(max_attempts=3, start_deadline_seconds=600)
+LIMITS = Limits(max_attempts=3, start_deadline_seconds=600, suspended_deadline_seconds=3600)
 ATTEMPT = AttemptId("task", 2)
 ALIVE = Observation(ATTEMPT, Phase.ALIVE)
 ENDED = Observation(ATTEMPT, Phase.ENDED)
@@ -267,11 +267,47 @@ def test_what_one_leader_ended_its_successor_does_not_take_for_somebody_else_s_d
 
 def test_a_suspended_attempt_starts_again_and_is_not_lost():
     suspended = replace(ALIVE, cause=Cause.SUSPENDED, waiting=Reason(Obstacle.SUSPENDED, "Suspended"))
-    assert decide(RUNNING, suspended) == Suspend()
-    released = replace(STARTING, waiting=suspended.waiting)
-    for task, observation in ((STARTING, suspended), (released, suspended), (released, ALIVE)):
-        assert decide(task, observation, NOW + 10_000_000) == Wait(None), "its time counts from its release"
+    assert decide(RUNNING, suspended) == Suspend(suspended.waiting, released=False)
+    waits = replace(STARTING, waiting=suspended.waiting, suspended_ms=NOW)
+    released = replace(STARTING, waiting=suspended.waiting, suspended_ms=NOW)
+    for task, observation in ((waits, suspended), (released, suspended), (released, ALIVE)):
+        until = Wait(NOW + 3_600_000)
+        assert decide(task, observation, NOW + 3_000_000) == until, "its start deadline counts from its release"
     assert decide(STARTING, ALIVE) == Wait(990_000 + 600_000)
+
+
+def test_a_job_that_is_not_released_in_time_is_ended_with_the_reason():
+    suspended = replace(
+        ALIVE, cause=Cause.SUSPENDED, waiting=Reason(Obstacle.SUSPENDED, "Suspended by Kueue: no quota")
+    )
+    task = replace(STARTING, waiting=suspended.waiting, suspended_ms=NOW)
+    assert decide(task, suspended, NOW + 3_600_000) == Stop(StopReason.DEADLINE)
+    ended = replace(suspended, phase=Phase.GONE, stop_asked=StopReason.DEADLINE)
+    decision = decide(task, ended, NOW + 3_600_001)
+    assert isinstance(decision, Fail)
+    assert decision.reason.code == "cannot_start"
+    assert "suspended for longer than 3600 seconds: Suspended by Kueue: no quota" in decision.reason.message
+
+
+def test_what_an_attempt_used_of_its_start_deadline_counts_in_every_release():
+    assert decide(replace(STARTING, start_used_ms=200_000), ALIVE) == Wait(990_000 + 400_000)
+
+
+def test_while_its_earlier_pod_ends_the_start_deadline_stands_still():
+    waiting = Reason(Obstacle.TERMINATING, "The Job goes on when this has ended: tp-1-abc")
+    assert decide(STARTING, replace(ALIVE, waiting=waiting), NOW + 10_000_000) == Wait(None)
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.STARTING])
+def test_a_new_process_of_an_attempt_says_that_it_was_interrupted(state):
+    """A Job was suspended and released between two looks: its newest pod is not the one that had begun."""
+    task = replace(RUNNING, state=state, holder="pod-1")
+    decision = decide(task, replace(ALIVE, holder="pod-2"))
+    assert isinstance(decision, Suspend)
+    assert decision.released
+    for observation in (replace(ALIVE, holder="pod-1"), ALIVE):
+        assert not isinstance(decide(task, observation), Suspend)
+    assert not isinstance(decide(replace(task, holder=None), replace(ALIVE, holder="pod-2")), Suspend)
 
 
 def test_what_has_ended_beside_something_that_has_not_is_ended():

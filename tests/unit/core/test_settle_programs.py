@@ -13,7 +13,7 @@ from api.core.task import Reason, Retries, Staged, task_from_record
 from runner.contract import State
 
 NOW = 1_000_000
-LIMITS = Limits(max_attempts=3, start_deadline_seconds=600)
+LIMITS = Limits(max_attempts=3, start_deadline_seconds=600, suspended_deadline_seconds=3600)
 WAITING = Observation(AttemptId("task", 1), Phase.ALIVE, program=Program.WAITING)
 RUNS = replace(WAITING, program=Program.RUNNING)
 HANDING_OVER = replace(WAITING, program=Program.ENDED, exit_code=0)
@@ -135,5 +135,5 @@ def test_one_that_ends_well_when_its_time_is_over_is_late():
 
 def test_one_that_is_suspended_after_its_runner_began_may_begin_anew():
     suspended = replace(WAITING, cause=Cause.SUSPENDED, waiting=Reason(Obstacle.SUSPENDED, "Suspended"))
-    assert decide(STARTING, suspended) == Suspend()
-    assert decide(replace(STARTING, held=False), suspended) == Wait(None)
+    assert decide(STARTING, suspended) == Suspend(suspended.waiting, released=False)
+    assert isinstance(decide(replace(STARTING, holder=None), suspended), Wait)

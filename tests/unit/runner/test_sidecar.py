@@ -146,10 +146,18 @@ async def test_what_one_handed_over_before_it_was_started_again_does_not_count(q
     assert await queue.read_staged(claim.attempt_id.task_id) == b"2"
 
 
-async def test_another_pod_of_the_same_attempt_is_refused(claim, start, tmp_path):
-    await begun(start, tmp_path)
-    code, said = await end(start(HOLDER="pod-2"), ask=False)
-    assert (code, "refused: the task is starting" in said) == (EXIT_REFUSED, True)
+async def test_another_pod_waits_until_its_predecessor_is_seen_to_be_gone(queue, claim, start, tmp_path):
+    """A Job was suspended and released before the service saw it: the new pod may be there first."""
+    first = await begun(start, tmp_path)
+    second = start(HOLDER="pod-2")
+    first.kill()
+    await asyncio.to_thread(first.wait)
+    (tmp_path / "input.json").unlink()
+    assert not listens()
+    await queue.suspend(claim.attempt_id, Reason("suspended", "released already"), released=True)
+    await until(listens)
+    assert (await task_of(queue, claim)).holder == "pod-2"
+    assert (await end(second))[0] == EXIT_OK
 
 
 async def test_the_runner_of_an_attempt_that_is_over_hands_nothing_over(queue, claim, start, tmp_path):
@@ -162,7 +170,7 @@ async def test_the_runner_of_an_attempt_that_is_over_hands_nothing_over(queue, c
 
 async def test_what_was_handed_over_goes_with_its_attempt(queue, claim, start, tmp_path):
     assert (await end(await begun(start, tmp_path)))[0] == EXIT_OK
-    await queue.suspend(claim.attempt_id)
+    await queue.suspend(claim.attempt_id, Reason("suspended", "by Kueue"), released=False)
     task = await task_of(queue, claim)
     assert (task.staged, task.held) == (None, False)
     assert (await end(await begun(start, tmp_path, HOLDER="pod-2")))[0] == EXIT_OK

@@ -19,7 +19,7 @@ RECORDED = Path(__file__).with_name("recorded")
 NAMES = sorted(path.stem for path in RECORDED.glob("*.json"))
 NOW_SECONDS = 1_000_000_000.0
 NOW_MS = 1_000_000
-LIMITS = Limits(max_attempts=3, start_deadline_seconds=600)
+LIMITS = Limits(max_attempts=3, start_deadline_seconds=600, suspended_deadline_seconds=3600)
 
 
 def recorded(name):
@@ -33,7 +33,7 @@ def seen_of(name, *, pods=True):
         for raw in objects[kind]:
             attempts.take(kind, "ADDED", raw)
     for event in objects["events"]:
-        attempts.take_warning(event)
+        attempts.take_event(event)
     (seen,) = attempts
     return seen
 
@@ -98,22 +98,23 @@ def test_why_a_pod_has_not_begun(name, obstacle, words, hopeless):
 
 
 def test_one_that_runs():
-    observation = look("running")
-    assert observation == Observation(observation.attempt_id, Phase.ALIVE)
+    seen = seen_of("running")
+    uid = seen.pod.raw["metadata"]["uid"]
+    assert observe(seen, NOW_SECONDS) == Observation(seen.attempt_id, Phase.ALIVE, holder=uid)
 
 
 def test_one_that_is_suspended_while_it_runs():
     observation = look("suspended_while_running")
     assert (observation.phase, observation.cause) == (Phase.ALIVE, Cause.SUSPENDED)
     assert observation.waiting.code == Obstacle.SUSPENDED
-    assert decide(observation) == Suspend()
+    assert decide(observation) == Suspend(observation.waiting, released=False)
 
 
 def test_a_node_that_does_not_answer_has_a_minute_while_the_api_server_does():
     seen = seen_of("running")
-    asked = "2026-11-25T08:41:58Z"
-    seen.pod.raw["metadata"]["deletionTimestamp"] = asked
-    asked_seconds = datetime.fromisoformat(asked).timestamp()
+    asked_seconds = 1000.0  # of our own clock, whatever that of the cluster says
+    seen.pod.asked_seconds = datetime.fromisoformat("2026-11-25T08:41:58Z").timestamp()
+    seen.pod.stamp(asked_seconds)
     back_seconds = asked_seconds + 55  # the API server was away: no node could tell it anything
 
     def phase(now_seconds, answering_since_seconds):
@@ -128,7 +129,8 @@ def test_a_node_that_does_not_answer_has_a_minute_while_the_api_server_does():
 
 def test_a_job_that_gets_no_pod_says_so_after_a_moment():
     seen = seen_of("running", pods=False)
-    made = datetime.fromisoformat(seen.job.raw["metadata"]["creationTimestamp"]).timestamp()
+    made = 1000.0
+    seen.job.stamp(made)
     assert observe(seen, made + 2.9).waiting is None
     assert observe(seen, made + 3).waiting.code == Obstacle.NO_POD
     seen.warnings["FailedCreate"] = 'pods "x" is forbidden: exceeded quota: tight'
@@ -159,7 +161,8 @@ def test_one_that_goes_on_after_it_was_suspended_is_not_judged_by_its_old_pod():
     attempts.take("jobs", "MODIFIED", resumed)
     assert observe(seen, NOW_SECONDS) == Observation(seen.attempt_id, Phase.ALIVE)
     attempts.take("pods", "ADDED", new)
-    assert observe(seen, NOW_SECONDS) == Observation(seen.attempt_id, Phase.ALIVE)
+    uid = new["metadata"]["uid"]
+    assert observe(seen, NOW_SECONDS) == Observation(seen.attempt_id, Phase.ALIVE, holder=uid)
 
 
 @pytest.mark.parametrize(
@@ -252,8 +255,9 @@ def test_a_pod_that_vanishes_and_one_whose_node_does_not_answer():
     seen.stop_asked = StopReason.DEADLINE
     assert observe(seen, NOW_SECONDS).cause is None
     seen = seen_of("running")
-    seen.pod.raw["metadata"]["deletionTimestamp"] = "2026-11-25T04:00:00Z"
-    asked = 1_795_579_200.0
+    asked = 1000.0
+    seen.pod.asked_seconds = 1_795_579_200.0
+    seen.pod.stamp(asked)
     assert observe(seen, asked + 60).phase is Phase.ALIVE
     assert observe(seen, asked + 61).phase is Phase.GONE
     condition = {"type": "DisruptionTarget", "status": "True", "message": "Taint manager: deleting"}
@@ -329,5 +333,5 @@ def test_what_vanished_long_ago_is_dropped():
 def test_what_is_none_of_ours_is_passed_over():
     attempts = Attempts()
     assert attempts.take("pods", "ADDED", {"metadata": {"name": "x"}}) is None
-    assert attempts.take_warning({"involvedObject": {"kind": "Pod", "name": "tp-x-1-abcde"}}) is None
-    assert attempts.take_warning({"involvedObject": {"kind": "Node", "name": "node"}}) is None
+    assert attempts.take_event({"involvedObject": {"kind": "Pod", "name": "tp-x-1-abcde"}}) is None
+    assert attempts.take_event({"involvedObject": {"kind": "Node", "name": "node"}}) is None

@@ -228,7 +228,8 @@ async def test_it_is_told_once_that_a_program_has_begun_and_that_it_has_ended(cl
     await executor.start(SHORT)
     async with asyncio.timeout(10), aclosing(executor.watch()) as observations:
         cluster.put_pod(containerStatuses=RUNS)
-        assert await anext(observations) == Observation(SHORT.attempt_id, Phase.ALIVE, program=Program.RUNNING)
+        begun = Observation(SHORT.attempt_id, Phase.ALIVE, program=Program.RUNNING, holder="uid-2")
+        assert await anext(observations) == begun
         cluster.put_pod(containerStatuses=RUNS, message="news of no interest")
         cluster.put_pod(containerStatuses=EXITED)
         assert (await anext(observations)).program is Program.ENDED

@@ -70,7 +70,7 @@ def dispatcher(queue, executor, book, monkeypatch):
 
 @pytest.fixture
 def settler(queue, executor, book):
-    return Settler(queue, executor, book, Limits(3, 600))
+    return Settler(queue, executor, book, Limits(3, 600, 3600))
 
 
 async def started(queue, dispatcher):
@@ -151,12 +151,61 @@ async def test_a_suspended_task_starts_again_under_the_same_attempt(queue, execu
         return await script(keys=[queue._prefix], args=[attempt_id.task_id, 1, token, holder])
 
     assert (await begin("pod1"))[0] == b"started"
-    assert (await begin("pod2"))[0] == b"refused"
+    assert (await begin("pod2"))[0] == b"held"
     executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, cause=Cause.SUSPENDED)
     await settler.settle_all()
     assert (await now(queue, attempt_id)).state is State.STARTING
-    await queue.suspend(attempt_id)
+    assert (await queue.read(attempt_id.task_id))[1].total == 0, "its slot is for others"
     assert (await begin("pod2"))[0] == b"started"
+    task = await now(queue, attempt_id)
+    assert (task.suspensions, [one.reason.code for one in task.past]) == (1, ["suspended"])
+    assert (await queue.read(attempt_id.task_id))[1].total == 1
+
+
+async def test_a_pod_after_a_suspension_that_nobody_saw_may_begin(queue, executor, dispatcher, settler):
+    attempt_id = await started(queue, dispatcher)
+    token = executor.specs[0].environment["TASKPOST_TOKEN"]
+
+    async def begin(holder):
+        script = queue._redis.register_script(_start_script())
+        return (await script(keys=[queue._prefix], args=[attempt_id.task_id, 1, token, holder]))[0]
+
+    assert await begin("pod1") == b"started"
+    assert await begin("pod2") == b"held"
+    executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE, holder="pod2")
+    await settler.settle_all()
+    assert (await queue.read(attempt_id.task_id))[1].total == 1, "it has its slot"
+    assert await begin("pod2") == b"started"
+    assert await begin("pod1") == b"held"
+
+
+async def test_start_deadline_counts_over_all_releases(queue, executor, dispatcher):
+    """Kueue's waitForPodsReady evicts and releases an attempt that cannot start, again and again."""
+    attempt_id = await started(queue, dispatcher)
+    await queue.tick("machine", 1_000_000)
+    for release in range(1, 4):
+        await queue.note_waiting(attempt_id, PULL)
+        await queue.tick("machine", 1_000_000 + release * 100_000 - 40_000)
+        await queue.note_waiting(attempt_id, Reason(Obstacle.SUSPENDED, "evicted"))
+        await queue.tick("machine", 1_000_000 + release * 100_000)
+    await queue.note_waiting(attempt_id, Reason(Obstacle.TERMINATING, "tp-1-abc"))
+    await queue.tick("machine", 1_000_000 + 900_000)
+    await queue.note_waiting(attempt_id, None)
+    task = await now(queue, attempt_id)
+    assert 170_000 < task.start_used_ms < 190_000
+
+
+async def test_suspended_attempts_are_bounded_and_leave_others_their_slots(queue, executor):
+    for task_type in ("sleep", "sleep", "sleep", "other", "other"):
+        await queue.submit(Submission(task_type, "{}", None, 0, 60_000), LIMITS)
+    limits = {"sleep": None, "other": None}
+    for _ in range(2):
+        claim = await queue.claim(1, limits, suspended_concurrency=2)
+        assert claim.task_type == "sleep"
+        await queue.note_waiting(claim.attempt_id, Reason(Obstacle.SUSPENDED, "no quota"))
+    claim = await queue.claim(1, limits, suspended_concurrency=2)
+    assert claim.task_type == "other", "of suspended types no more are started"
+    assert await queue.claim(1, limits, suspended_concurrency=2) is None, "and the slots have their bound"
 
 
 def _start_script():
