@@ -293,8 +293,8 @@ async def test_a_claim_under_way_is_never_taken_for_a_lost_one(
     arrived, answer = asyncio.Event(), asyncio.Event()
     claim = queue.claim
 
-    async def slow(*arguments):
-        claimed = await claim(*arguments)
+    async def slow(*arguments, **more):
+        claimed = await claim(*arguments, **more)
         arrived.set()
         await answer.wait()
         return claimed
@@ -332,8 +332,8 @@ async def test_a_dispatcher_that_is_closed_waits_for_a_claim_under_way(
     arrived, answer = asyncio.Event(), asyncio.Event()
     claim = queue.claim
 
-    async def slow(*arguments):
-        claimed = await claim(*arguments)
+    async def slow(*arguments, **more):
+        claimed = await claim(*arguments, **more)
         arrived.set()
         await answer.wait()
         return claimed
