@@ -60,8 +60,8 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(settings: Settings) -> AsyncIterator[Service]:
-    """Run all but the HTTP server; on leaving, end the attempts and stop the embedded Valkey.
+async def running_service(settings: Settings, listening: tuple[str, int] | None = None) -> AsyncIterator[Service]:
+    """Run all but the HTTP server, which listens on the address `listening`; on leaving, end the attempts and Valkey.
 
     Raises:
         SettingsError: if settings are wrong together.
@@ -80,18 +80,22 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         keys_file = _signing_keys_file(settings, directory)
         client = _connect(redis_url)
         stack.push_async_callback(client.aclose)
-        policy = callbacks.callback_policy(settings, redis_url, executor.own_addresses)
+        policy = callbacks.callback_policy(settings, redis_url, executor.own_addresses, listening)
+        sender = callbacks.make_sender(settings, keys_file, policy)
+        environment = _runner_environment(settings, redis_url, keys_file, policy)
+        knowing = asyncio.create_task(callbacks.keep_known(sender.own, policy, environment))
+        stack.push_async_callback(cancel, knowing)
         owner = directory.owner()
         queue = Queue(client, settings.instance, owner=owner, min_replicas=settings.redis_min_replicas)
         controller = Controller(
             queue,
             executor,
-            callbacks.make_sender(settings, keys_file, policy),
+            sender,
             lambda: wakeups(client, settings.instance),
             _controller_config(
                 settings,
                 catalog,
-                environment=_runner_environment(settings, redis_url, keys_file, policy),
+                environment=environment,
                 owner=owner,
             ),
         )

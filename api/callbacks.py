@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from api.settings import SettingsError
+import psutil
+
+from api.settings import SettingsError, split_own_name
 from runner.connect import parse_sentinel
 from runner.contract import Env
 from runner.delivery.guard import Policy
+from runner.delivery.own import is_wildcard
 from runner.delivery.post import Sender
 from runner.delivery.sign import KeyInvalid, parse_keys
 from runner.delivery.tls import Tls, TlsFiles, TlsFilesInvalid
@@ -19,17 +25,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from api.settings import Settings
+    from runner.delivery.own import OwnAddresses
 
 REDIS_PORT: Final = 6379
+LEARN_SECONDS: Final = 30.0
+"""How often our own names are resolved."""
 
 
-def callback_policy(settings: Settings, redis_url: str, cluster: Sequence[tuple[str, int]]) -> Policy:
-    """Return where callbacks may go. `cluster` are the hosts and ports of the API server."""
+def callback_policy(
+    settings: Settings, redis_url: str, cluster: Sequence[tuple[str, int]], listening: tuple[str, int] | None
+) -> Policy:
+    """Return where callbacks may go. `cluster` are the hosts and ports of the API server.
+
+    `listening` is the address that the service listens on, with the port that it has been given.
+    """
     return Policy(
         allow_loopback=settings.loopback_callbacks_allowed,
         allow=settings.callback_allow,
         deny=settings.callback_deny,
-        own=(*_redis_addresses(redis_url), *cluster),
+        own=(
+            *_redis_addresses(redis_url),
+            *cluster,
+            *(() if listening is None else _listening_addresses(*listening)),
+            *map(split_own_name, settings.callback_own_names),
+        ),
     )
 
 
@@ -54,7 +73,19 @@ def make_sender(settings: Settings, keys_file: Path | None, policy: Policy) -> S
         raise SettingsError(f"{Env.SIGNING_KEYS_FILE} cannot be read: {error}") from None
     except KeyInvalid as error:
         raise SettingsError(f"{Env.SIGNING_KEYS_FILE if keys_file else Env.SIGNING_KEYS}: {error}") from None
-    return Sender(keys.current, policy, tls, proxy=settings.callback_proxy)
+    proxy = settings.callback_proxy.get_secret_value()
+    return Sender(keys.current, policy, tls, proxy=proxy, keep_answers=settings.callback_keep_answers)
+
+
+async def keep_known(own: OwnAddresses, policy: Policy, environment: dict[str, str]) -> None:
+    """Keep what our own names lead to known, for ever: here, and in the environment of runners that start later.
+
+    A runner remembers nothing of those before it. What is known is given to it, should a name not resolve there.
+    """
+    while True:
+        known = tuple(await own.learn())
+        environment[Env.CALLBACK_POLICY] = replace(policy, own=(*policy.own, *known)).to_json()
+        await asyncio.sleep(LEARN_SECONDS)
 
 
 def signing_key_texts(settings: Settings) -> list[str]:
@@ -80,7 +111,8 @@ def runner_environment(settings: Settings, keys_file: Path | None, policy: Polic
         environment[Env.SIGNING_KEYS] = " ".join(_key_texts(settings))
     return environment | {
         Env.CALLBACK_POLICY: policy.to_json(),
-        Env.CALLBACK_PROXY: settings.callback_proxy,
+        Env.CALLBACK_PROXY: settings.callback_proxy.get_secret_value(),
+        Env.CALLBACK_KEEP_ANSWERS: settings.callback_keep_answers,
         Env.CALLBACK_RETRY_SECONDS: " ".join(map(str, settings.callback_retry_seconds)),
     }
 
@@ -91,6 +123,15 @@ def _key_texts(settings: Settings) -> list[str]:
 
 def _tls_files(settings: Settings) -> TlsFiles:
     return TlsFiles(settings.callback_ca_file, settings.callback_certificate_file, settings.callback_key_file)
+
+
+def _listening_addresses(host: str, port: int) -> Sequence[tuple[str, int]]:
+    """Return where the service is reached on this machine: on all of its addresses, if it listens on all."""
+    if not is_wildcard(host):
+        return ((host, port),)
+    rows = (row for rows in psutil.net_if_addrs().values() for row in rows)
+    found = {row.address.partition("%")[0] for row in rows if row.family in {socket.AF_INET, socket.AF_INET6}}
+    return ((host, port), *((address, port) for address in sorted(found)))
 
 
 def _redis_addresses(redis_url: str) -> Sequence[tuple[str, int]]:

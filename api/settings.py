@@ -16,9 +16,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.defaults import default_concurrency, default_data_directory, default_executor
 from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_GRACE_SECONDS, DEFAULT_RESULT_MAX_BYTES
-from runner.delivery.guard import parse_rule
+from runner.delivery.address import literal_address
+from runner.delivery.guard import is_loopback, parse_rule
 from runner.delivery.schedule import DELAYS_SECONDS
 from runner.delivery.sign import parse_keys
+from runner.delivery.target import TargetInvalid, parse
 
 ENV_PREFIX = "TASKPOST_"
 MAX_PORT = 65_535
@@ -161,9 +163,17 @@ class Settings(BaseSettings):
     callback_deny: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Networks (10.0.0.0/8) and host names (*.example.com) that callbacks may not go to."
     )
-    callback_proxy: str = Field(
-        "",
-        description="Proxy that callbacks go through, e.g. http://proxy:3128; that of the environment is not used.",
+    callback_own_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names of this Taskpost itself, where callbacks may not go: tasks.example.com for every port, "
+        "taskpost.ns.svc:80 for whatever it resolves to as well.",
+    )
+    callback_keep_answers: Literal["all", "public", "none"] = Field(
+        "all", description="Answers of receivers that are kept and shown: public leaves out those of private addresses."
+    )
+    callback_proxy: SecretStr = Field(
+        SecretStr(""),
+        description="Proxy that callbacks go through, http://[user:password@]proxy:3128; not that of the environment.",
     )
     callback_ca_file: Path | None = Field(
         None, description="PEM file of CAs that receivers' certificates may be of, beside the public ones."
@@ -180,6 +190,7 @@ class Settings(BaseSettings):
     @field_validator(
         "callback_allow",
         "callback_deny",
+        "callback_own_names",
         "callback_retry_seconds",
         "allowed_hosts",
         "cors_origins",
@@ -238,11 +249,22 @@ class Settings(BaseSettings):
             parse_rule(rule)
         return value
 
+    @field_validator("callback_own_names")
+    @classmethod
+    def _own_names_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            split_own_name(name)
+        return value
+
     @field_validator("callback_proxy")
     @classmethod
-    def _proxy_is_a_url(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^@/?#\s]+/?", value):
-            raise ValueError("a URL of the form http://host:port, without a user, is wanted")
+    def _proxy_is_a_url(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if text and not is_proxy(text):
+            raise ValueError(
+                "Expected http://host:port or https://host:port, with user:password@ before the host if it wants them; "
+                "characters like / # ? @ in a password are percent-encoded"
+            )
         return value
 
     @field_validator("bind")
@@ -273,6 +295,16 @@ class Settings(BaseSettings):
             raise ValueError("callback_key_file is set without callback_certificate_file")
         return self
 
+    @model_validator(mode="after")
+    def _loopback_is_for_loopback(self) -> Self:
+        if self.callback_allow_loopback and not is_bound_to_loopback(self.bind):
+            raise ValueError(
+                f"{ENV_PREFIX}CALLBACK_ALLOW_LOOPBACK is true and {ENV_PREFIX}BIND is {self.bind!r}: callbacks to "
+                "loopback addresses are allowed only while the service itself listens on one, e.g. 127.0.0.1:8000. "
+                "Change one of the two"
+            )
+        return self
+
     @property
     def embedded(self) -> bool:
         """Whether the service brings a Valkey of its own."""
@@ -294,8 +326,9 @@ class Settings(BaseSettings):
 
     @property
     def loopback_callbacks_allowed(self) -> bool:
-        """Whether a callback may go to this very machine: by default only where nothing else is around."""
-        return self.embedded if self.callback_allow_loopback is None else self.callback_allow_loopback
+        """Whether a callback may go to this very machine: never where others can reach the service."""
+        allowed = self.embedded if self.callback_allow_loopback is None else self.callback_allow_loopback
+        return allowed and is_bound_to_loopback(self.bind)
 
 
 def split_bind(bind: str) -> tuple[str, int]:
@@ -309,6 +342,37 @@ def split_bind(bind: str) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or int(port) > MAX_PORT or (":" in host and "[" not in bind):
         raise ValueError("host:port is wanted, e.g. 127.0.0.1:8000 or [::1]:8000")
     return host, int(port)
+
+
+def is_bound_to_loopback(bind: str) -> bool:
+    """Whether a service that listens there can be called from this machine alone."""
+    name = split_bind(bind)[0].lower().removesuffix(".")
+    address = literal_address(name)
+    return name == "localhost" if address is None else is_loopback(address)
+
+
+def is_proxy(url: str) -> bool:
+    """Whether this is the URL of a proxy, be it with a user and a password."""
+    if not re.fullmatch(r"https?://([^@/?#\[\]\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^@:/?#\[\]\s]+)(:[0-9]{1,5})?/?", url):
+        return False
+    try:
+        return 0 < parse(url).port <= MAX_PORT
+    except TargetInvalid:
+        return False
+
+
+def split_own_name(text: str) -> tuple[str, int]:
+    """Return the host and the port of `host` or `host:port`; without a port it is 0, which stands for every one.
+
+    Raises:
+        ValueError: if the text has another form.
+    """
+    host, colon, port = text.rpartition(":") if re.search(r"[^:]:[0-9]+$|\]:[0-9]+$", text) else (text, "", "")
+    name = host.removeprefix("[").removesuffix("]")
+    is_name = literal_address(name) is not None or re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?", name)
+    if not is_name or (colon and not 0 < int(port) <= MAX_PORT):
+        raise ValueError(f"{text!r} is not a host name, or a host name and a port, like tasks.example.com:443")
+    return name.lower().removesuffix("."), int(port or 0)
 
 
 def read_settings(**options: object) -> Settings:
@@ -338,6 +402,6 @@ def _explain(fault: object, given: dict[str, object]) -> str:
     field = Settings.model_fields.get(name)
     if field is None:
         return f"{variable} is no setting of Taskpost"
-    secret = name in {"redis_url", "signing_keys"}
+    secret = name in {"redis_url", "signing_keys", "callback_proxy"}
     value = "(not shown)" if secret else repr(given.get(name, os.environ.get(variable)))
     return f"{variable} is {value}: {message}. {field.description}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -48,7 +48,7 @@ class Command:
 class Attempt:
     """The attempt that a runner process is. `token` is the fence it shows Redis, `holder` is this very process."""
 
-    redis_url: str
+    redis_url: str = field(repr=False)
     redis_url_file: Path | None
     redis_min_replicas: int
     instance: str
@@ -60,10 +60,12 @@ class Attempt:
     task_path: tuple[str, ...]
     task_python: str
     result_max_bytes: int
-    signing_keys: str
+    signing_keys: str = field(repr=False)
     signing_keys_file: Path | None
     callback_policy: str
-    callback_proxy: str
+    callback_proxy: str = field(repr=False)
+    callback_proxy_file: Path | None
+    callback_keep_answers: str
     callback_ca_file: Path | None
     callback_certificate_file: Path | None
     callback_key_file: Path | None
@@ -83,6 +85,14 @@ class Attempt:
         if self.signing_keys_file is not None:
             return self.signing_keys_file.read_text(encoding="utf-8").split()
         return self.signing_keys.split()
+
+    def callback_proxy_now(self) -> str:
+        """Return the URL of the proxy for callbacks, from its file if there is one.
+
+        Raises:
+            OSError: if there is to be one, and is not.
+        """
+        return self.callback_proxy if self.callback_proxy_file is None else _read_line(self.callback_proxy_file)
 
 
 def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
@@ -111,6 +121,8 @@ def read_attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
             signing_keys_file=_path(environment, Env.SIGNING_KEYS_FILE),
             callback_policy=environment.get(Env.CALLBACK_POLICY, ""),
             callback_proxy=environment.get(Env.CALLBACK_PROXY, ""),
+            callback_proxy_file=_path(environment, Env.CALLBACK_PROXY_FILE),
+            callback_keep_answers=environment.get(Env.CALLBACK_KEEP_ANSWERS, "all"),
             callback_ca_file=_path(environment, Env.CALLBACK_CA_FILE),
             callback_certificate_file=_path(environment, Env.CALLBACK_CERTIFICATE_FILE),
             callback_key_file=_path(environment, Env.CALLBACK_KEY_FILE),

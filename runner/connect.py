@@ -52,6 +52,7 @@ def connect(url: str, **options: Any) -> redis.Redis:  # noqa: ANN401 - passed o
     from redis.backoff import NoBackoff  # noqa: PLC0415
     from redis.retry import Retry  # noqa: PLC0415
 
+    _check(url)
     kept = _connect_options(url, _keep)
     if _scheme(url) != "redis+sentinel":
         return redis.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **kept, **options)
@@ -73,6 +74,7 @@ def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:  # noqa: ANN
     from redis.asyncio.retry import Retry  # noqa: PLC0415
     from redis.backoff import NoBackoff  # noqa: PLC0415
 
+    _check(url)
     kept = _connect_options(url, _keep_async)
     if _scheme(url) != "redis+sentinel":
         return redis.asyncio.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **kept, **options)
@@ -105,14 +107,35 @@ def parse_sentinel(url: str) -> SentinelAddress:
             username=unquote(username) or None,
             password=unquote(password) or None,
         )
-    except ValueError as error:
-        raise RedisUrlError(f"a Sentinel address has numbers for ports and database: {error}") from None
+    except ValueError:
+        raise RedisUrlError("a Sentinel address has numbers for ports and database") from None
+
+
+def _check(url: str) -> None:
+    """Refuse an address that libraries would refuse: their messages show parts of it, which may be the password.
+
+    Raises:
+        RedisUrlError: if it has a wrong form.
+    """
+    from redis.connection import parse_url  # noqa: PLC0415
+
+    try:
+        if _scheme(url) != "redis+sentinel":
+            parse_url(url)
+            _ = urlsplit(url).port
+    except RedisUrlError:
+        raise
+    except (ValueError, TypeError):
+        raise RedisUrlError(
+            "its host, its port or one of its options is not valid; the form is redis://[user:password@]host:port/db, "
+            "and characters like / # ? @ in a password are percent-encoded"
+        ) from None
 
 
 def _scheme(url: str) -> str:
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
-        raise RedisUrlError(f"the scheme {scheme!r} is not one of {', '.join(SCHEMES)}")
+        raise RedisUrlError(f"the scheme is not one of {', '.join(SCHEMES)}")
     if scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*", urlsplit(url).path):
         raise RedisUrlError("the path of the address is the number of a database, e.g. redis://localhost:6379/0")
     return scheme

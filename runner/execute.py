@@ -146,4 +146,5 @@ def _sender(attempt: Attempt) -> Sender:
     keys = parse_keys(attempt.signing_key_texts())
     files = TlsFiles(attempt.callback_ca_file, attempt.callback_certificate_file, attempt.callback_key_file)
     policy = Policy.from_json(attempt.callback_policy) if attempt.callback_policy else Policy()
-    return Sender(lambda: keys, policy, Tls(files), proxy=attempt.callback_proxy)
+    proxy, keep_answers = attempt.callback_proxy_now(), attempt.callback_keep_answers
+    return Sender(lambda: keys, policy, Tls(files), proxy=proxy, keep_answers=keep_answers)

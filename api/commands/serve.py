@@ -71,7 +71,7 @@ async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
         connections=connections_for(raise_descriptors(), processes), idle_seconds=settings.keep_alive_seconds
     )
     with listening_socket(settings.bind) as bound:
-        async with running_service(settings) as service:
+        async with running_service(settings, bound.getsockname()[:2]) as service:
             server = Server(service.application, limits)
             service.fault.add_done_callback(lambda _: _stop(server))
             loop = asyncio.get_running_loop()

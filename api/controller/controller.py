@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -49,7 +49,7 @@ class ControllerConfig:
     concurrency: int
     suspended_concurrency: int
     types: Definitions
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     limits: Limits
     retention: Retention
     grace_seconds: float

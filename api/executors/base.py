@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from runner.contract import ErrorCode
@@ -56,7 +56,7 @@ class AttemptSpec:
 
     attempt_id: AttemptId
     task_type: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     timeout_seconds: float = 3600.0
     definition: TaskTypeDefinition | None = None
 

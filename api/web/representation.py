@@ -54,7 +54,7 @@ def deliveries_view(found: Tries) -> dict[str, Any]:
         "tries": [
             {
                 "at": format_time(past.at_ms),
-                "duration_seconds": past.duration_ms / 1000,
+                "duration_seconds": None if past.duration_ms is None else past.duration_ms / 1000,
                 "by": past.by,
                 "http_status": past.status,
                 "error": past.error,

@@ -65,9 +65,9 @@ class DeliveryTry(BaseModel):
     """One try to deliver an outcome."""
 
     at: datetime
-    duration_seconds: float
+    duration_seconds: float | None = Field(description="How long it took; null if the answer is not shown.")
     by: Literal["runner", "service"]
-    http_status: int | None = Field(description="The receiver's answer; null if there was none.")
+    http_status: int | None = Field(description="The receiver's answer; null if there was none, or it is not shown.")
     error: str | None = Field(description="Why it is no success; null if it is one.")
 
 

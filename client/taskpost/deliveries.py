@@ -18,7 +18,8 @@ class DeliveryTry:
     """One try to deliver an outcome: by the `runner` or the `service`."""
 
     at: datetime | None
-    duration_seconds: float
+    duration_seconds: float | None
+    """How long it took; None if the service does not show answers."""
     by: str
     http_status: int | None
     """The receiver's answer; None if there was none."""
@@ -30,7 +31,7 @@ class DeliveryTry:
         """Read the service's answer."""
         return cls(
             at=read_time(document.get("at")),
-            duration_seconds=document.get("duration_seconds", 0),
+            duration_seconds=document.get("duration_seconds"),
             by=document.get("by", ""),
             http_status=document.get("http_status"),
             error=document.get("error"),

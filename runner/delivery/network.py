@@ -71,7 +71,7 @@ class Network:
     def __init__(self, policy: Policy, resolve: Resolve = resolve) -> None:
         self._policy = policy
         self._resolve = resolve
-        self._own = OwnAddresses(policy.own, resolve)
+        self.own = OwnAddresses(policy.own, resolve)
 
     async def judged_addresses(self, host: str, port: int) -> Sequence[Address]:
         """Return the addresses of a host: those, and no others, may be connected to.
@@ -84,7 +84,7 @@ class Network:
         literal = literal_address(host)
         if literal is None:
             judge_name(host, port, self._policy)
-        found, own = await asyncio.gather(self.addresses(host), self._own.at_port(port))
+        found, own = await asyncio.gather(self.addresses(host), self.own.at_port(port))
         if any(port == its_port and is_wildcard(name) for name, its_port in self._policy.own):
             every = {one for address in found for one in (address, *embedded_addresses(address))}
             own += [(address, port) for address in every if is_of_this_machine(address)]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 REMEMBERED: Final = 64
 """How many addresses of one name are remembered: it may answer with others each time."""
 RESOLVE_SECONDS: Final = 3.0
+FRESH_SECONDS: Final = 5.0
+"""How long a name is not resolved again: a callback is not to wait for it each time."""
 
 
 class OwnUnknownError(Exception):
@@ -30,30 +32,43 @@ class OwnAddresses:
 
     def __init__(self, own: Sequence[tuple[str, int]], resolve: Resolve) -> None:
         self._own = [(host, port) for host, port in own if port and literal_address(host) is None]
+        self._known_ports = {port for host, port in own if literal_address(host) is not None and not is_wildcard(host)}
         self._resolve = resolve
+        self._fresh_until: dict[str, float] = {}
         self._seen: dict[str, dict[Address, None]] = {}
 
     async def at_port(self, port: int) -> list[tuple[Address, int]]:
         """Return the addresses that are ours at this port, beside those that are named by address.
 
         Raises:
-            OwnUnknownError: if a name of ours does not resolve, and never has.
+            OwnUnknownError: if a name of ours does not resolve and never has, and no address of ours at that port is
+                known.
         """
         names = [host for host, its_port in self._own if its_port == port]
         await asyncio.gather(*map(self._renew, names))
         unknown = [name for name in names if not self._seen.get(name)]
-        if unknown:
+        if unknown and port not in self._known_ports:
             raise OwnUnknownError(
                 f"nothing is sent to port {port} now: {', '.join(unknown)}, which is Taskpost's own, does not resolve, "
                 "so its address cannot be told from a receiver's"
             )
         return [(address, port) for name in names for address in self._seen[name]]
 
+    async def learn(self) -> Sequence[tuple[str, int]]:
+        """Resolve all our names; return every address that has been seen, as a policy names it."""
+        names = list(dict.fromkeys(host for host, _ in self._own))
+        await asyncio.gather(*map(self._renew, names))
+        return [(str(address), port) for host, port in self._own for address in self._seen[host]]
+
     async def _renew(self, name: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._fresh_until.get(name, now):
+            return
         found: Sequence[Address] = ()
         with suppress(OSError):  # TimeoutError among them
             async with asyncio.timeout(RESOLVE_SECONDS):
                 found = await self._resolve(name)
+                self._fresh_until[name] = now + FRESH_SECONDS
         seen = self._seen.setdefault(name, {})
         for address in found:
             seen.pop(address, None)

@@ -60,6 +60,7 @@ class Sender:
         self._keys = keys
         self._keep_answers = keep_answers
         self._route = Route(policy, tls, proxy=parse(proxy) if proxy else None, resolve=resolve)
+        self.own = self._route.own
 
     async def post(
         self,
@@ -69,11 +70,11 @@ class Sender:
         *,
         now_seconds: float,
         timeout_seconds: float,
-        grows: bool = False,
+        grows: bool = True,
     ) -> Try:
         """Make one delivery attempt. Never raises for what the receiver, the network or the URL do.
 
-        `now_seconds` is Unix time. The attempt takes `timeout_seconds` at most; with `grows` the bytes of the body buy
+        `now_seconds` is Unix time. The attempt takes `timeout_seconds` at most; if it `grows` the bytes of the body buy
         more time as they move, see `deadline.longest_seconds`.
         """
         limit, way, answer = Limit(timeout_seconds, grows, len(body)), Way(), AnswerReader()

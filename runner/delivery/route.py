@@ -46,6 +46,7 @@ class Route:
 
     def __init__(self, policy: Policy, tls: Tls, *, proxy: Target | None, resolve: Resolve) -> None:
         self._network = Network(policy, resolve)
+        self.own = self._network.own
         self._tls = tls
         self._proxy = proxy
 

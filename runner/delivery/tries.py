@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.delivery.verdict import to_be_shown
+
 if TYPE_CHECKING:
-    from runner.delivery.post import Try
     from runner.delivery.receiver import Standing
+    from runner.delivery.verdict import Try
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class PastTry:
-    """A try as it is kept. `at_ms` is Unix time; `status` is the answer's, None if there was none."""
+    """A try as it is kept. `at_ms` is Unix time; `status` is the answer's, None if there was none.
+
+    Of one whose answer is not to be shown neither the duration nor the status is kept.
+    """
 
     at_ms: int
-    duration_ms: int
+    duration_ms: int | None
     by: str
     status: int | None
     error: str | None
@@ -39,8 +44,9 @@ class PastTry:
 
 def encode(sent: Sent) -> str:
     """Return a try as a short text: a good one fits in 64 bytes, in which Redis keeps it for least."""
-    result = sent.result
-    fields = [int(sent.at_seconds * 1000), round(result.duration_seconds * 1000), sent.by, result.status]
+    result = to_be_shown(sent.result)
+    duration_ms = None if result.omitted else round(result.duration_seconds * 1000)
+    fields = [int(sent.at_seconds * 1000), duration_ms, sent.by, result.status]
     return json.dumps([*fields, result.error] if result.error else fields, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -52,6 +58,6 @@ def decode(text: str) -> PastTry:
 
 def report_arguments(task_id: str, token: str, status: str, delay_seconds: float, sent: Sent) -> tuple[str | int, ...]:
     """Return the arguments of the verb `report_delivery`."""
-    result = sent.result
+    result = to_be_shown(sent.result)
     ended = (status, int(delay_seconds * 1000), result.error or "", encode(sent), result.answer)
     return task_id, token, *ended, sent.standing or "", sent.account, int(sent.counts)

@@ -41,6 +41,16 @@ class Try:
         return self.error is None
 
 
+NOT_SHOWN: Final = "it was not delivered; what came of it is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"
+
+
+def to_be_shown(result: Try) -> Try:
+    """Return what may be shown of a delivery attempt, to whoever can submit a task."""
+    if not result.omitted:
+        return result
+    return Try(None if result.delivered else NOT_SHOWN, omitted=True)
+
+
 def of_answer(answer: AnswerReader, way: Way, now_seconds: float) -> Try:
     """Judge what has come: a status decides, whatever came of the rest. `now_seconds` is Unix time."""
     status = answer.status

@@ -21,6 +21,8 @@ SIDECAR: Final = "runner"
 SECRET_DIRECTORY: Final = "/run/secrets/taskpost"  # noqa: S105 - a path
 REDIS_URL_KEY: Final = "redis-url"
 SIGNING_KEYS_KEY: Final = "signing-keys"
+CALLBACK_PROXY_KEY: Final = "callback-proxy"
+"""Needed in the Secret only if the proxy for callbacks wants a password; without it the service makes all callbacks."""
 UNREACHABLE_SECONDS: Final = 60
 PROBES: Final = 24 * 3600
 """As many as there may be: how long an attempt has to begin is for the service to say."""
@@ -171,6 +173,9 @@ def _environment(spec: AttemptSpec) -> list[Object]:
     if Env.SEALED_TOKEN in given:
         given.pop(Env.TOKEN, None)
     keys = [given.pop(name, "") for name in (Env.SIGNING_KEYS, Env.SIGNING_KEYS_FILE)]
+    if "@" in given.get(Env.CALLBACK_PROXY, ""):  # it has a password
+        del given[Env.CALLBACK_PROXY]
+        given[Env.CALLBACK_PROXY_FILE] = f"{SECRET_DIRECTORY}/{CALLBACK_PROXY_KEY}"
     given[Env.REDIS_URL_FILE] = f"{SECRET_DIRECTORY}/{REDIS_URL_KEY}"
     if any(keys):
         given[Env.SIGNING_KEYS_FILE] = f"{SECRET_DIRECTORY}/{SIGNING_KEYS_KEY}"

@@ -101,7 +101,7 @@ def _show(client: Client, task_id: str, *, as_json: bool) -> None:
 def _try_row(made: DeliveryTry) -> Sequence[str]:
     return (
         local_time(made.at),
-        f"{made.duration_seconds:.3f}".rjust(TRY_WIDTHS[1]),
+        ("-" if made.duration_seconds is None else f"{made.duration_seconds:.3f}").rjust(TRY_WIDTHS[1]),
         printable(made.by),
         str(made.http_status or "-"),
         printable(made.error or "-"),
