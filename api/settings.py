@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     )
     signing_keys_file: Path | None = Field(None, description="File with the signing keys, one a line.")
     callback_allow_loopback: bool | None = Field(
-        None, description="Whether callbacks may go to loopback addresses; only in embedded mode by default."
+        None, description="Whether callbacks may go to loopback addresses; only while the service is bound to one."
     )
     callback_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -353,7 +353,9 @@ def is_bound_to_loopback(bind: str) -> bool:
 
 def is_proxy(url: str) -> bool:
     """Whether this is the URL of a proxy, be it with a user and a password."""
-    if not re.fullmatch(r"https?://([^@/?#\[\]\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^@:/?#\[\]\s]+)(:[0-9]{1,5})?/?", url):
+    if not re.fullmatch(
+        r"https?://([^@/?#\[\]\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^@:/?#\[\]\s]+)(:[0-9]{1,5})?/?", url, re.IGNORECASE
+    ):
         return False
     try:
         return 0 < parse(url).port <= MAX_PORT
@@ -369,8 +371,9 @@ def split_own_name(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":") if re.search(r"[^:]:[0-9]+$|\]:[0-9]+$", text) else (text, "", "")
     name = host.removeprefix("[").removesuffix("]")
-    is_name = literal_address(name) is not None or re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?", name)
-    if not is_name or (colon and not 0 < int(port) <= MAX_PORT):
+    form = r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?"
+    is_name = literal_address(name) is not None or re.fullmatch(form, name)
+    if not is_name or (colon and not 0 < int(port) <= MAX_PORT) or (colon and name.startswith("*")):
         raise ValueError(f"{text!r} is not a host name, or a host name and a port, like tasks.example.com:443")
     return name.lower().removesuffix("."), int(port or 0)
 

@@ -121,7 +121,7 @@ def _check(url: str) -> None:
 
     try:
         if _scheme(url) != "redis+sentinel":
-            parse_url(url)
+            parse_url(url)  # type: ignore[no-untyped-call]
             _ = urlsplit(url).port
     except RedisUrlError:
         raise

@@ -30,6 +30,7 @@
 {{- $_ := set $env (printf "TASKPOST_%s" (upper $name)) (include "taskpost.settingText" $value) -}}
 {{- end -}}
 {{- end -}}
+{{- $_ := set $env "TASKPOST_CALLBACK_OWN_NAMES" (include "taskpost.ownNames" .) -}}
 {{- $own := list -}}
 {{- range .Values.extraEnv }}{{ $own = append $own .name }}{{ end }}
 {{- range $name, $value := $env }}
@@ -46,6 +47,15 @@
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* Where this Taskpost itself is reached: callbacks do not go there. The name with a port is resolved too. */}}
+{{- define "taskpost.ownNames" -}}
+{{- $name := include "taskpost.fullname" . -}}
+{{- $within := printf "%s.%s" $name .Release.Namespace -}}
+{{- $names := list (printf "%s:%d" $name (int .Values.service.port)) $within (printf "%s.svc" $within) (printf "%s.svc.cluster.local" $within) -}}
+{{- if .Values.ingress.enabled }}{{ $names = concat $names (compact .Values.ingress.hosts) }}{{ end -}}
+{{- join "," (concat $names (.Values.settings.callback_own_names | default list)) -}}
 {{- end }}
 
 {{/* Certificates that the service and the runners of tasks have at the same paths: `volumes` and `volumeMounts`. */}}

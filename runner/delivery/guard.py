@@ -104,7 +104,7 @@ def judge_name(host: str, port: int, policy: Policy) -> None:
     name = _bare(host)
     if not policy.allow_loopback and (name == "localhost" or name.endswith(".localhost")):
         raise Blocked("callbacks to this machine (localhost) are not allowed here")
-    if any(_bare(own) == name and own_port in {port, ANY_PORT} for own, own_port in policy.own):
+    if any(own_port in {port, ANY_PORT} and fnmatchcase(name, _bare(own)) for own, own_port in policy.own):
         raise _blocked_own(name, port)
     if _names(policy.deny, name):
         raise Blocked(f"callbacks to {name} are denied by callback_deny")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
 from api.settings import ENV_PREFIX, Settings
 from api.web.connections import READ_BYTES, Limits
@@ -45,7 +46,7 @@ COMPUTED_DEFAULTS = {
     "executor": "`kubernetes` where a service account's token is mounted, else `local`",
     "concurrency": "the number of CPUs, 10 in a cluster",
     "redis_url": "unset",
-    "callback_allow_loopback": "true with the embedded Valkey, else false",
+    "callback_allow_loopback": "true with the embedded Valkey while bound to loopback, else false",
 }
 KEY = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
 BODY = b'{"task_id":"x"}'
@@ -55,7 +56,7 @@ def default_text(name: str, field: FieldInfo) -> str:
     if name in COMPUTED_DEFAULTS:
         return COMPUTED_DEFAULTS[name]
     default = field.get_default(call_default_factory=True)
-    if default in ("", None, (), {}):
+    if default in ("", None, (), {}, SecretStr("")):
         return "none"
     values = default if isinstance(default, tuple) else (default,)
     return f"`{','.join(f'{value:.0f}' if isinstance(value, float) else str(value) for value in values)}`"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import statistics
 import time
 from datetime import UTC, datetime, timedelta
 
+import psutil
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 from taskpost import ApiError, Conflict
@@ -312,3 +314,78 @@ def test_a_name_that_leads_where_nothing_may_go_is_blocked(data_directory, misbe
         assert [made.by for made in when(client, task_id, "blocked").tries] == ["runner", "service"]
         assert misbehaving.connections == 0
         assert [dead.delivery.status for dead in client.list_deliveries("dead")] == ["blocked"]
+
+
+OWN_SPELLINGS = ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "[::ffff:127.0.0.1]"]
+
+
+def test_a_callback_to_the_service_itself_is_refused_in_every_spelling(service):
+    """A chain of tasks whose callbacks ask for each other's callbacks again would make n*n/2 of them."""
+    port = service.url.rpartition(":")[2]
+    with service.client() as client, Misbehaving() as receiver:
+        first = ended(client, receiver.url("/status/204"))
+        when(client, first, "delivered")
+        for host in OWN_SPELLINGS:
+            with pytest.raises(ApiError) as refused:
+                ended(client, f"http://{host}:{port}/api/tasks/{first}/redeliver")
+            assert refused.value.errors[0].pointer == "/result_url"
+            assert "Taskpost itself" in refused.value.errors[0].detail
+        by_name = ended(client, f"http://localhost:{port}/api/tasks/{first}/redeliver")
+        assert "Taskpost itself" in when(client, by_name, "blocked").delivery.last_error
+        client.redeliver(by_name)
+        eventually(lambda: len(client.deliveries(by_name).tries) == 2)
+        assert [made.by for made in when(client, by_name, "blocked").tries] == ["runner", "service"]
+        assert len(client.deliveries(first).tries) == 1
+        assert len(receiver.received) == 1
+
+
+def test_a_service_on_all_addresses_is_refused_at_each_and_calls_no_loopback(data_directory):
+    with ServiceProcess(data_directory, bind="0.0.0.0:0", concurrency=1) as service, service.client() as client:
+        port = service.url.rpartition(":")[2]
+        own = next(
+            (row.address for rows in psutil.net_if_addrs().values() for row in rows
+             if row.family is socket.AF_INET and not row.address.startswith("127.")), None
+        )  # fmt: skip
+        for host, words in (
+            (own, "Taskpost itself"),
+            ("127.0.0.1", "Taskpost itself"),
+            ("127.0.0.1:1", "this machine"),
+        ):
+            if host is None:
+                continue
+            url = f"http://{host}/" if ":" in host else f"http://{host}:{port}/api/tasks"
+            with pytest.raises(ApiError) as refused:
+                client.submit("sleep", {"seconds": 0}, result_url=url)
+            assert words in refused.value.errors[0].detail
+
+
+def test_answers_of_private_addresses_are_left_out_where_that_is_set(data_directory, misbehaving):
+    with (
+        ServiceProcess(
+            data_directory, concurrency=1, callback_retry_seconds="0.1", callback_keep_answers="public"
+        ) as service,
+        service.client() as client,
+    ):
+        for path, status, attempts in (
+            ("/status/500?body=s3cret", "dead", 2),
+            ("/close", "dead", 2),
+            ("/status/410?body=s3cret", "dead", 1),
+            ("/then/418/200?body=s3cret", "delivered", 2),
+            ("/status/200?body=s3cret", "delivered", 1),
+        ):
+            task_id = ended(client, misbehaving.url(path))
+            found = when(client, task_id, status)
+            assert found.delivery.attempts == attempts
+            assert found.last_answer is None
+            for made in found.tries:
+                assert (made.http_status, made.duration_seconds) == (None, None)
+                assert made.error in {
+                    None,
+                    "it was not delivered; what came of it is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)",
+                }
+            document = client.deliveries(task_id)
+            assert "s3cret" not in str(document)
+        refused = ended(client, "http://127.0.0.1:1/")
+        errors = {made.error for made in when(client, refused, "dead").tries}
+        assert errors == {"it was not delivered; what came of it is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"}
+        assert "the receiver answered 500" in service.log(), "the operator sees it in the log"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import traceback
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from api import defaults as module
 from api.defaults import default_data_directory
-from api.settings import Settings, SettingsError, read_settings, split_bind
+from api.settings import Settings, SettingsError, read_settings, split_bind, split_own_name
 
 KEY = "whsec_" + "A" * 32
 
@@ -110,6 +113,105 @@ def test_a_secret_is_not_shown_when_it_is_wrong():
         read_settings(signing_keys=["whsec_secret", 5])
     assert "secret" not in str(fault.value)
     assert "(not shown)" in str(fault.value)
+
+
+SECRET = "s3cr3t"
+MALFORMED = {
+    "redis_url": [
+        f"redis://u:{SECRET}@h:port", f"redis://h:{SECRET}", f"redis://u:{SECRET}/x@h:6379/0", f"redis://u:{SECRET}#@h",
+        f"u:{SECRET}@h:6379", f"{SECRET}://h", f"http://u:{SECRET}@h", f"redis://[u:{SECRET}@h", f"redis+sentinel://{SECRET}",
+        f"redis+sentinel://u:{SECRET}@h:{SECRET}/s", f"redis+sentinel://h/s/{SECRET}", f"redis://h/?db={SECRET}",
+        f"redis://u:{SECRET}\u2100@h", f"redis://h:6379/0?socket_timeout={SECRET}", f"redis://h/{SECRET}",
+    ],
+    "callback_proxy": [
+        f"http://u:{SECRET}@h:port", f"http://u:{SECRET}@h:99999", f"http://u:{SECRET}@", f"http//u:{SECRET}@h:3128",
+        f"socks5://u:{SECRET}@h:1080", f"u:{SECRET}@h:3128", f"http://u:{SECRET}@h:3128/path", f"http://u:{SECRET} @h",
+        f"http://u:{SECRET}#@h:3128", f"http://u:a/{SECRET}@h", f"http://h:0@{SECRET}:{SECRET}", f"http://u:{SECRET}@[::1",
+    ],
+    "signing_keys": [SECRET, f"whsec_{SECRET}", f"whsec_{SECRET}=", f"{KEY} {SECRET}", f"whsec_{SECRET * 100}"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values])
+def test_a_secret_that_is_malformed_is_in_no_message(monkeypatch, tmp_path, name, value):
+    from api.commands.serve import serve
+
+    for environment in (True, False):
+        if environment:
+            monkeypatch.setenv(f"TASKPOST_{name.upper()}", value)
+        else:
+            monkeypatch.delenv(f"TASKPOST_{name.upper()}")
+        monkeypatch.setenv("TASKPOST_DATA_DIR", str(tmp_path))
+        options = ["--bind", "127.0.0.1:0"] + ([] if environment else [f"--{name.replace('_', '-')}", value])
+        told = CliRunner().invoke(serve, options)
+        said = told.output + told.stderr + "".join(traceback.format_exception(told.exception))
+        assert told.exit_code == 2, said
+        assert SECRET not in said
+        assert f"TASKPOST_{name.upper()}" in said
+
+
+def test_no_secret_is_in_what_is_shown_of_settings_and_attempts():
+    from runner.attempt import read_attempt
+
+    proxy = f"http://u:{SECRET}@h:3128"
+    key = "whsec_" + base64.b64encode(SECRET.encode() * 5).decode()
+    settings = read_settings(redis_url=f"redis://:{SECRET}@h", callback_proxy=proxy, signing_keys=key)
+    environment = {
+        "TASKPOST_REDIS_URL": f"redis://:{SECRET}@h", "TASKPOST_SIGNING_KEYS": key, "TASKPOST_CALLBACK_PROXY": proxy,
+        "TASKPOST_TASK_ID": "x", "TASKPOST_ATTEMPT": "1", "TASKPOST_TOKEN": "t",
+    }  # fmt: skip
+    for shown in (repr(settings), str(settings), str(settings.model_dump()), repr(read_attempt(environment))):
+        assert SECRET not in shown
+        assert key not in shown
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://h:3128", "https://h", "http://u:p@h:3128/", "http://u:p%2F%40@[::1]:3128", "HTTP://proxy.example:80"],
+)
+def test_proxies(proxy):
+    assert read_settings(callback_proxy=proxy).callback_proxy.get_secret_value() == proxy
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("tasks.example.com", ("tasks.example.com", 0)), ("Taskpost.ns.svc.:80", ("taskpost.ns.svc", 80)),
+        ("*.example.com", ("*.example.com", 0)), ("203.0.113.7:443", ("203.0.113.7", 443)), ("::1", ("::1", 0)),
+        ("[2001:db8::1]:443", ("2001:db8::1", 443)),
+    ],
+)  # fmt: skip
+def test_own_names(text, name):
+    assert split_own_name(text) == name
+    assert read_settings(callback_own_names=f"a.example, {text}").callback_own_names == ("a.example", text)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://a.example", "a.example:0", "a.example:99999", "a b", "-", "*", "*.a:80", "a/b"]
+)
+def test_own_names_of_another_form_are_refused(text):
+    with pytest.raises(SettingsError, match="TASKPOST_CALLBACK_OWN_NAMES"):
+        read_settings(callback_own_names=[text])
+
+
+@pytest.mark.parametrize(
+    "bind", ["0.0.0.0:8000", "[::]:8000", "192.168.0.1:8000", "myhost:8000", "0:80", "[::ffff:10.0.0.1]:80"]
+)
+def test_callbacks_to_loopback_need_a_service_on_loopback(bind):
+    assert not read_settings(bind=bind).loopback_callbacks_allowed
+    with pytest.raises(SettingsError) as fault:
+        read_settings(bind=bind, callback_allow_loopback=True)
+    assert "TASKPOST_CALLBACK_ALLOW_LOOPBACK is true" in str(fault.value)
+    assert f"TASKPOST_BIND is '{bind}'" in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    "bind", ["127.0.0.1:0", "[::1]:80", "localhost:80", "127.1:80", "127.9.9.9:80", "LOCALHOST.:80"]
+)
+def test_a_service_on_loopback_may_call_it(bind):
+    assert read_settings(bind=bind).loopback_callbacks_allowed
+    assert read_settings(bind=bind, redis_url="redis://h", callback_allow_loopback=True).loopback_callbacks_allowed
+    assert not read_settings(bind=bind, callback_allow_loopback=False).loopback_callbacks_allowed
 
 
 def test_two_sources_of_keys_are_one_too_many(tmp_path):
