@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from api.settings import SettingsError, split_own_name
+from api.setting_forms import split_own_name
+from api.settings import SettingsError
 from runner.connect import parse_sentinel
 from runner.contract import Env
 from runner.delivery.guard import Policy

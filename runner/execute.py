@@ -133,7 +133,7 @@ async def _post(sender: Sender, url: str, name: str, body: bytes, now_seconds: f
         async with asyncio.timeout(limit + GIVE_WAY_SECONDS):
             result = await sender.post(url, name, body, now_seconds=now_seconds, timeout_seconds=limit)
     except TimeoutError:
-        result = Try(f"no answer within {limit:g} second", duration_seconds=limit)
+        result = Try(f"no answer within {limit:g} second", duration_seconds=limit, omitted=sender.omits)
     return result, accounts[-1]
 
 

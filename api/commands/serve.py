@@ -15,7 +15,8 @@ from api.app import running_service
 from api.embedded.errors import EmbeddedError
 from api.logs import set_up_logs
 from api.queue.errors import QueueUnusable
-from api.settings import ENV_PREFIX, Settings, SettingsError, read_settings, split_bind
+from api.setting_forms import split_bind
+from api.settings import ENV_PREFIX, Settings, SettingsError, read_settings
 from api.web.connections import Limits
 from api.web.descriptors import connections_for, raise_descriptors
 from api.web.server import Server

@@ -107,11 +107,14 @@ class Attempts:
             if flight.is_quick and not posting.done():
                 flight.account = flight.account or account_of_name(flight.delivery.host)
                 if not self._places.stay(flight):
-                    return await _end(posting) or Try(CUT_SHORT, duration_seconds=QUICK_SECONDS)
+                    return await _end(posting) or self._cut_short()
                 await self._note_slow(flight)
             return await posting
         finally:
             await _end(posting)
+
+    def _cut_short(self) -> Try:
+        return Try(CUT_SHORT, duration_seconds=QUICK_SECONDS, omitted=self._sender.omits)
 
     async def _post(self, flight: Flight, at_seconds: float) -> Try:
         task_id = flight.delivery.task_id

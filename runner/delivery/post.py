@@ -61,6 +61,7 @@ class Sender:
         self._keep_answers = keep_answers
         self._route = Route(policy, tls, proxy=parse(proxy) if proxy else None, resolve=resolve)
         self.own = self._route.own
+        self.omits = keep_answers != "all"
 
     async def post(
         self,

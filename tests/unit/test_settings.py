@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from api import defaults as module
 from api.defaults import default_data_directory
-from api.settings import Settings, SettingsError, read_settings, split_bind, split_own_name
+from api.setting_forms import split_bind, split_own_name
+from api.settings import Settings, SettingsError, read_settings
 
 KEY = "whsec_" + "A" * 32
 
