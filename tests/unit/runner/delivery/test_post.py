@@ -39,7 +39,8 @@ def sender_of(policy=OPEN, files=None, **options):
 
 async def post(url, *, sender=None, timeout_seconds=5.0, body=BODY) -> Try:
     sender = sender or sender_of()
-    return await sender.post(url, "msg_1", body, now_seconds=time.time(), timeout_seconds=timeout_seconds)
+    now = time.time()
+    return await sender.post(url, "msg_1", body, now_seconds=now, timeout_seconds=timeout_seconds, grows=False)
 
 
 async def test_what_is_sent(receiver):
