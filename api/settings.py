@@ -303,6 +303,16 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _replicas_can_be_there(self) -> Self:
+        if self.embedded and self.redis_min_replicas:
+            raise ValueError(
+                f"{ENV_PREFIX}REDIS_MIN_REPLICAS is {self.redis_min_replicas}; the embedded Valkey has no replicas: "
+                "every task would be refused. Set it to 0, or name a Redis that has them by "
+                f"{ENV_PREFIX}REDIS_URL"
+            )
+        return self
+
     @property
     def embedded(self) -> bool:
         """Whether the service brings a Valkey of its own."""

@@ -210,6 +210,7 @@ def test_h04_works_in_an_umbrella(tmp_path: Path):
         (("--set-string", "service.port=8080"), ("/service/port", "want integer")),
         (("--set", "redis.url=redis://x"), ("valkey.enabled",)),
         (("--set", "valkey.enabled=false"), ("redis.url or redis.existingSecret",)),
+        (("--set", "settings.redis_min_replicas=1"), ("settings.redis_min_replicas is 1", "no replicas")),
         (("--set", "redis.existingSecret=x"), ("runner.existingSecret",)),
         (("--set", "serviceAccount.create=false"), ("serviceAccount.name",)),
     ],

@@ -244,3 +244,9 @@ def test_without_a_home_the_data_directory_is_asked_for(monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", "relative/paths/are/ignored")
     with pytest.raises(SettingsError, match="TASKPOST_DATA_DIR is not set"):
         read_settings(data_dir="")
+
+
+def test_replicas_that_can_never_be_there_stop_the_start():
+    with pytest.raises(SettingsError, match=r"TASKPOST_REDIS_MIN_REPLICAS is 2; .*no replicas.*TASKPOST_REDIS_URL"):
+        read_settings(redis_min_replicas="2")
+    assert read_settings(redis_min_replicas="2", redis_url="redis://127.0.0.1").redis_min_replicas == 2
