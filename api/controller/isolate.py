@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 2.0
 LONGEST_PAUSE_SECONDS: Final = 300.0
+LONGEST_SILENCE_SECONDS: Final = 10.0
+"""The longest pause of an item for which the cluster does not answer: that passes by itself."""
+QUIET_SECONDS: Final = 5.0
 MOST_FAILING: Final = 10_000
 """How many failing items are remembered; if there are more, the oldest are tried again without a pause."""
 SILENCES_IN_A_ROW: Final = 3
@@ -33,6 +36,7 @@ class Isolation:
         self._name = loop_name
         self._failing: dict[Hashable, tuple[float, float]] = {}
         self._silences = 0
+        self._quiet_until, self._untold = 0.0, 0
 
     def is_paused(self, item: Hashable) -> bool:
         """Return whether an item failed so lately that it is left alone."""
@@ -56,9 +60,10 @@ class Isolation:
             if self._silences >= SILENCES_IN_A_ROW:
                 self._silences = 0
                 raise
-            logger.warning("item_waits", extra={"duty": self._name, "item": str(item), "reason": fault.reason})
+            self._say_waits(item, fault.reason)
         except ExecutorUnavailable as fault:
-            logger.warning("item_waits", extra={"duty": self._name, "item": str(item), "reason": str(fault)})
+            self._pause(item, LONGEST_SILENCE_SECONDS)
+            self._say_waits(item, str(fault))
         except asyncio.CancelledError:
             if is_being_cancelled():
                 raise
@@ -71,10 +76,20 @@ class Isolation:
             return result
         return otherwise
 
-    def _pause(self, item: Hashable) -> dict[str, object]:
+    def _say_waits(self, item: Hashable, reason: str) -> None:
+        """Log that items wait: one line in a while, with the number of those that were not told of."""
+        now_seconds = asyncio.get_running_loop().time()
+        if now_seconds < self._quiet_until:
+            self._untold += 1
+            return
+        told = {"duty": self._name, "item": str(item), "reason": reason, "more": self._untold}
+        logger.warning("item_waits", extra=told)
+        self._quiet_until, self._untold = now_seconds + QUIET_SECONDS, 0
+
+    def _pause(self, item: Hashable, longest_seconds: float = LONGEST_PAUSE_SECONDS) -> dict[str, object]:
         """Leave an item alone for twice as long as the last time; return what the log says of it."""
         last_seconds, _ = self._failing.pop(item, (0.0, 0.0))
-        seconds = min(max(2 * last_seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        seconds = min(max(2 * last_seconds, FIRST_PAUSE_SECONDS), longest_seconds)
         if len(self._failing) >= MOST_FAILING:
             del self._failing[next(iter(self._failing))]
         self._failing[item] = (seconds, asyncio.get_running_loop().time() + seconds)

@@ -28,4 +28,4 @@ async def wakeups(client: Redis, instance: str) -> AsyncIterator[str | None]:
             while True:
                 message = await subscription.get_message(timeout=LISTEN_SECONDS)
                 if message is not None:
-                    yield message["data"].decode()
+                    yield message["data"].decode(errors="replace")

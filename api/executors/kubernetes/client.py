@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from api.executors.kubernetes.faults import NOT_CONNECTED
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
@@ -233,11 +235,14 @@ def _error(status: int, retry_after: str | None, body: bytes) -> ApiError:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn faults of the network into an `ApiError` of status 0."""
-    from aiohttp import ClientError  # noqa: PLC0415
+    """Turn faults of the network into an `ApiError` of status 0; one says that no request was ever sent."""
+    from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError  # noqa: PLC0415
 
     try:
         yield
+    except (ClientConnectorError, ConnectionTimeoutError) as error:
+        text = str(error) or type(error).__name__
+        raise ApiError(0, NOT_CONNECTED, f"the API server does not answer: {text}") from None
     except (ClientError, OSError, TimeoutError, ValueError) as error:
         text = str(error) or type(error).__name__
         raise ApiError(0, "Unreachable", f"the API server does not answer: {text}") from None

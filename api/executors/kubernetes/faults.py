@@ -10,6 +10,9 @@ from api.executors.base import StartError, StartRefused, StartUnknown
 if TYPE_CHECKING:
     from api.executors.kubernetes.client import ApiError
 
+NOT_CONNECTED: Final = "NotConnected"
+"""The reason of an error of status 0 after which nothing can have been done: no request was sent."""
+
 CLUSTER_REFUSES: Final = "cluster_refuses"
 """The code of the reason why no task at all can be started."""
 
@@ -29,7 +32,8 @@ class StartForbidden(StartError):  # noqa: N818 - an answer, not a mistake
 def start_fault(error: ApiError) -> StartError:
     """Return what is to become of an attempt whose Job could not be created."""
     message = error.message
-    if error.status == TOO_MANY or (error.status == SERVER_ERROR and WEBHOOK_FAILED in message):
+    not_stored = error.status == SERVER_ERROR and WEBHOOK_FAILED in message
+    if not_stored or error.status == TOO_MANY or error.reason == NOT_CONNECTED:
         return StartUnknown(message, error.retry_after_seconds, may_exist=False)
     if error.status in {UNREACHABLE, CONFLICT} or error.status >= SERVER_ERROR:
         return StartUnknown(message, error.retry_after_seconds)

@@ -79,12 +79,16 @@ class LocalExecutor(Executor):
         try:
             directory.mkdir(mode=0o700)
         except OSError as error:
-            raise StartError(f"no directory can be made for the attempt: {error}") from error
+            exists = isinstance(error, FileExistsError)  # of an earlier start; the next attempt has one of its own
+            raise StartError(f"no directory can be made for the attempt: {error}", may_exist=exists) from error
         try:
             process = self._spawn(spec, directory)
         except (OSError, RuntimeError) as error:
             shutil.rmtree(directory, ignore_errors=True)
             raise StartError(f"the runner cannot be started: {error}") from error
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
         self._attempts[spec.attempt_id] = _Attempt(process, Observation(spec.attempt_id, Phase.ALIVE))
 
     async def stop(self, attempt_id: AttemptId, reason: StopReason) -> None:

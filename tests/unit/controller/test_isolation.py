@@ -366,7 +366,7 @@ async def test_an_attempt_that_cannot_be_ended_at_the_shutdown_delays_no_other(
     assert await queue.lead("another", 10), "the lease was given up"
 
 
-async def test_what_was_cancelled_while_it_failed_stays_cancelled(queue, executor, settler):
+async def test_what_was_cancelled_while_it_failed_stays_cancelled(queue, executor, settler, monkeypatch):
     """A bad item is no reason to forget what a client asked for."""
     (attempt_id,) = await claimed(queue, 1)
     executor.shown[attempt_id] = Observation(attempt_id, Phase.ALIVE)
@@ -375,5 +375,19 @@ async def test_what_was_cancelled_while_it_failed_stays_cancelled(queue, executo
     faults = iter([ExecutorUnavailable("no answer"), None])
     executor.faults["stop", attempt_id.task_id] = lambda: next(faults)
     await settler.settle_all()
+    monkeypatch.setattr("api.controller.isolate.Isolation.is_paused", lambda *_: False)
     await settler.settle_all()
     assert executor.stopped == [(attempt_id, StopReason.CANCELLED)]
+
+
+async def test_what_the_cluster_does_not_answer_is_asked_again_soon_and_told_once(caplog, monkeypatch):
+    isolation = Isolation("loop")
+    monkeypatch.setattr(isolation, "is_paused", lambda _: False)
+
+    async def silent():
+        raise ExecutorUnavailable("no answer")
+
+    for _ in range(50):
+        await isolation.work("item", silent, None)
+    assert caplog.messages == ["item_waits"]
+    assert isolation._failing["item"][0] == 10

@@ -380,3 +380,18 @@ async def test_a_log_that_has_grown_all_the_same_is_cut(place: LocalPlace) -> No
 def test_output_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert output.tail(tmp_path / "none") == ""
     output.trim(tmp_path / "none")
+
+
+async def test_a_start_that_nobody_foresaw_leaves_no_directory(place: LocalPlace) -> None:
+    await place.executor.open()
+    with pytest.raises(ValueError, match="null byte"):
+        await place.executor.start(place.spec("task", "pause", ODD="a\0b"))
+    assert list(place.attempts.iterdir()) == []
+
+
+async def test_the_number_of_an_attempt_whose_directory_is_there_is_used_up(place: LocalPlace) -> None:
+    await place.executor.open()
+    (place.attempts / str(TASK)).mkdir()
+    with pytest.raises(StartError) as caught:
+        await place.executor.start(place.spec("task", "pause"))
+    assert caught.value.may_exist

@@ -276,6 +276,30 @@ async def real_cluster(server, tmp_path):  # noqa: F811
     await made.close()
 
 
+async def test_a_call_that_never_left_has_made_no_job(tmp_path):
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(KUBECONFIG | {"clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:9"}}]}))
+    cluster = Cluster(Access("space", path))
+    await cluster.open()
+    executor = KubernetesExecutor(cluster, SETTINGS, lambda _: PodSettings(image="x"))
+    with pytest.raises(StartUnknown) as caught:
+        await executor.start(SPEC)
+    assert not caught.value.may_exist
+    await executor.close()
+
+
+async def test_a_call_whose_answer_is_lost_may_have_made_one(server, real_cluster):  # noqa: F811
+    async def dropped(request):
+        request.transport.abort()
+        return web.Response()
+
+    server.answers = [dropped]
+    executor = KubernetesExecutor(real_cluster, SETTINGS, lambda _: PodSettings(image="x"))
+    with pytest.raises(StartUnknown) as caught:
+        await executor.start(SPEC)
+    assert caught.value.may_exist
+
+
 def page(names, following=None, version="7"):
     metadata = {"resourceVersion": version} | ({"continue": following} if following else {})
     return json_answer({"metadata": metadata, "items": [{"metadata": {"name": name}} for name in names]})
