@@ -7,6 +7,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from api.text import visible
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -28,7 +30,7 @@ class JsonFormatter(logging.Formatter):
         line |= _facts(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
 class TextFormatter(logging.Formatter):
@@ -37,8 +39,12 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         facts = "".join(f" {name}={value}" for name, value in _facts(record).items() if value is not None)
-        line = f"{_time(record)} {record.levelname:<7} {record.getMessage()}{facts}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = f"{_time(record)} {record.levelname:<7} {visible(record.getMessage() + facts)}"
+        if not record.exc_info:
+            return line
+        # A message with a newline in it cannot pass for a line of its own: those begin with a time.
+        traceback = self.formatException(record.exc_info).split("\n")
+        return "\n".join([line, *(f"  {visible(one)}" for one in traceback)])
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from api.text import visible
 from api.web.strict_json import MAX_INTEGER_DIGITS
 from runner.contract import MAX_JSON_DEPTH
 
@@ -29,7 +30,6 @@ _JSON: Final = frozenset({"null", "bool", "int", "float", "str"})
 _MERGE: Final = f"{_PREFIX}merge"
 _TEXT: Final = f"{_PREFIX}str"
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-_UNSAFE: Final = re.compile(r"[^ -~\xa1-\u2027\u2030-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd]")
 
 
 class StrictYamlError(ValueError):
@@ -54,11 +54,6 @@ def parse(text: str) -> Any:  # noqa: ANN401 - any JSON value
             loader.dispose()
     except yaml.YAMLError as error:
         raise StrictYamlError(f"not YAML in UTF-8: {visible(' '.join(str(error).split()))}") from None
-
-
-def visible(text: str) -> str:
-    """Return a text in which nothing can forge a line or steer a terminal."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def place(*steps: str | int) -> str:

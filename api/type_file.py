@@ -12,7 +12,8 @@ from api.core.input_schema import InputSchemaError, compile_schema
 from api.core.task_types import RetryRule, TaskTypeDefinition
 from api.executors.kubernetes.pods import TypePod
 from api.settings import LONGEST_SECONDS
-from api.strict_yaml import MAX_BYTES, StrictYamlError, parse, place, visible
+from api.strict_yaml import MAX_BYTES, StrictYamlError, parse, place
+from api.text import visible
 from runner.contract import Env, ErrorCode
 from runner.tasks.registry import (
     DEFAULT_TIMEOUT_SECONDS,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from api.catalog import Catalog
 from api.settings import SettingsError, read_settings
+from api.text import visible
 
 
 def check_types(path: str) -> str:
@@ -18,4 +19,4 @@ def check_types(path: str) -> str:
         types = Catalog(read_settings(task_types_file=Path(path)))()
     except SettingsError as error:
         raise ValueError(str(error)) from None
-    return "\n".join(f"{name}: {one.description or 'no description'}" for name, one in types.items())
+    return "\n".join(f"{name}: {visible(one.description) or 'no description'}" for name, one in types.items())

@@ -37,6 +37,22 @@ def test_an_exception_is_told(formatter):
     assert "ValueError: what was wrong" in line
 
 
+HOSTILE = "a\x1b[31m\x9b\u202e\u2028\x85\r\x7f\n1970-01-01T00:00:00.500Z INFO    forged"
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_nothing_from_elsewhere_begins_a_line_or_steers_a_terminal(formatter):
+    error = ValueError(HOSTILE)
+    for line in (
+        formatter.format(record(task_id=HOSTILE, reason=[HOSTILE])),
+        formatter.format(record(msg="%s", args=(HOSTILE,))),
+        formatter.format(record(exc_info=(ValueError, error, None))),
+    ):
+        assert line.replace("\n", "").isprintable()
+        assert sum(one.startswith("1970") for one in line.splitlines()) <= 1
+        assert sum(one.endswith("forged") and one.startswith("1970") for one in line.splitlines()[1:]) == 0
+
+
 @pytest.mark.parametrize(("log_format", "formatter"), [("json", JsonFormatter), ("text", TextFormatter)])
 def test_set_up(log_format, formatter):
     root = logging.getLogger()

@@ -79,7 +79,7 @@ def redeliver(
         raise click.UsageError("Give a task, or --dead, with --host, --from and --before if need be.")
     with session.connect() as client:
         if task_id is not None:
-            click.echo(f"callback  {client.redeliver(task_id).delivery.status}")
+            click.echo(f"callback  {printable(client.redeliver(task_id).delivery.status)}")
         else:
             number = client.redeliver_dead(host=host, finished_from=finished_from, finished_before=finished_before)
             click.echo(f"{number} callbacks are sent again")
@@ -110,7 +110,7 @@ def _try_row(made: DeliveryTry) -> Sequence[str]:
 
 def _row(found: DeliverySummary) -> Sequence[str]:
     return (
-        found.task_id,
+        printable(found.task_id),
         styled(found.task_status, WIDTHS[1]),
         printable(found.delivery.status),
         str(found.delivery.attempts).rjust(WIDTHS[3]),

@@ -27,10 +27,10 @@ ENDS = {"done": ExitCode.OK, "cancelled": ExitCode.CANCELLED}
 
 
 class Failure(click.ClickException):
-    """A message on stderr, and an exit code."""
+    """A message on stderr, with further lines, and an exit code. What is said in one line cannot begin another."""
 
-    def __init__(self, message: str, exit_code: ExitCode) -> None:
-        super().__init__(printable(message))
+    def __init__(self, message: str, exit_code: ExitCode, *lines: str) -> None:
+        super().__init__("\n".join(map(printable, (message, *lines))))
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it of the instance
 
 
@@ -39,14 +39,15 @@ def failure(error: TaskpostError) -> Failure:
     message = str(error)
     match error:
         case Unreachable():
-            return Failure(
-                f"{message}\n`taskpost serve` starts a service; --url or TASKPOST_URL names another.",
-                ExitCode.UNREACHABLE,
-            )
+            hint = "`taskpost serve` starts a service; --url or TASKPOST_URL names another."
+            return Failure(message, ExitCode.UNREACHABLE, hint)
         case WaitTimeout():
             return Failure(message, ExitCode.GAVE_UP_WAITING)
-        case InvalidTask() | InvalidUrl():
+        case InvalidUrl():
             return Failure(message, ExitCode.USAGE)
-        case ApiError(retry_after_seconds=float(seconds)):
-            return Failure(f"{message}\nTry again in {seconds:g} s.", ExitCode.FAILED)
+        case ApiError(detail=detail, errors=errors, retry_after_seconds=seconds):
+            listed = [f"  {one.pointer or '/'}: {one.detail}" for one in errors]
+            hints = [] if seconds is None else [f"Try again in {seconds:g} s."]
+            code = ExitCode.USAGE if isinstance(error, InvalidTask) else ExitCode.FAILED
+            return Failure(detail, code, *listed, *hints)
     return Failure(message, ExitCode.FAILED)

@@ -98,9 +98,9 @@ def _load(entry_point: EntryPoint) -> click.Command:
         command = entry_point.load()
     except Exception as error:
         raise Failure(
-            f"The verb {entry_point.name!r} ({entry_point.value}) cannot be loaded: {type(error).__name__}: {error}.\n"
-            "Is everything installed that it needs? For serve and demo: pip install 'taskpost-service[service]'.",
+            f"The verb {entry_point.name!r} ({entry_point.value}) cannot be loaded: {type(error).__name__}: {error}.",
             ExitCode.FAILED,
+            "Is everything installed that it needs? For serve and demo: pip install 'taskpost-service[service]'.",
         ) from error
     if not isinstance(command, click.Command):
         raise Failure(f"The verb {entry_point.name!r} ({entry_point.value}) is no click command.", ExitCode.FAILED)

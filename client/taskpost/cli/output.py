@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,14 +21,23 @@ LONGEST_SHOWN: Final = 4000
 COLORS: Final = {"done": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "starting": "cyan"}
 
 
+_UNSAFE: Final = re.compile(r"[^\n -~]+")
+"""What may have to be escaped in JSON text; the newlines are those between its parts."""
+
+
 def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one line of JSON, in ASCII, so that no code page can harm it."""
-    click.echo(json.dumps(document))
+    click.echo(escaped(json.dumps(document)))
+
+
+def print_body(body: bytes) -> None:
+    """Print the very bytes of an outcome, but on a terminal the same JSON with what could steer it escaped."""
+    click.echo(escaped(body.decode("utf-8", "backslashreplace")) if sys.stdout.isatty() else body)
 
 
 def print_result(value: Any, everything: str) -> None:  # noqa: ANN401 - any JSON value
     """Print a result for people; `everything` is the command that prints one too long for a terminal."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = escaped(json.dumps(value, indent=2, ensure_ascii=False))
     if len(text) > LONGEST_SHOWN and sys.stdout.isatty():
         click.echo(text[:LONGEST_SHOWN] + " ...")
         click.echo(f"({len(text):,} characters in all: {everything})", err=True)
@@ -71,9 +81,9 @@ def state_line(task: Task) -> str:
 
 def describe(task: Task) -> Iterator[tuple[str, str]]:
     """Yield what is to be said about a task, name by name."""
-    yield "task", task.task_id
-    yield "type", task.task_type
-    yield "state", styled(task.task_status) + state_line(task).removeprefix(task.task_status)
+    yield "task", printable(task.task_id)
+    yield "type", printable(task.task_type)
+    yield "state", styled(task.task_status) + state_line(task).removeprefix(printable(task.task_status))
     if task.error:
         yield "error", printable(str(task.error))
     if task.progress_message:
@@ -94,10 +104,19 @@ def describe(task: Task) -> Iterator[tuple[str, str]]:
 
 
 def printable(text: str) -> str:
-    """Return text from elsewhere with what could steer a terminal made visible."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text
-    )
+    """Return text from elsewhere with what could steer a terminal, or begin a line, made visible."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def escaped(text: str) -> str:
+    """Return JSON text with what could steer a terminal as escapes of JSON: its value is the same."""
+    return _UNSAFE.sub(lambda found: "".join(map(_escape, found[0])), text)
+
+
+def _escape(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from taskpost.cli.output import state_line
+from taskpost.cli.output import printable, state_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +62,9 @@ def follow(
 def _labels(tasks: Sequence[Task]) -> dict[str, str]:
     of_type = Counter(task.task_type for task in tasks)
     return {
-        task.task_id: task.task_type if of_type[task.task_type] == 1 else f"{task.task_type} {task.task_id[-6:]}"
+        task.task_id: printable(
+            task.task_type if of_type[task.task_type] == 1 else f"{task.task_type} {task.task_id[-6:]}"
+        )
         for task in tasks
     }
 

@@ -9,7 +9,7 @@ import click
 from taskpost.cli.ends import wait_and_show_end
 from taskpost.cli.fields import parse_fields, parse_json
 from taskpost.cli.options import json_option, seconds_option, wait_options
-from taskpost.cli.output import print_json, state_line
+from taskpost.cli.output import print_json, printable, state_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,8 +68,9 @@ def submit(
         elif as_json:
             print_json(submitted.raw)
         else:
-            click.echo(task.task_id)
-            click.echo(f"{state_line(task)}. Follow it: {session.command} result {task.task_id} --wait", err=True)
+            task_id = printable(task.task_id)
+            click.echo(task_id)
+            click.echo(f"{state_line(task)}. Follow it: {session.command} result {task_id} --wait", err=True)
 
 
 def _schema(client: Client, task_type: str) -> Mapping[str, Any]:

@@ -81,7 +81,7 @@ def _show(task: Task, *, as_json: bool) -> None:
 
 def _row(task: TaskSummary) -> Sequence[str]:
     return (
-        task.task_id,
+        printable(task.task_id),
         printable(task.task_type),
         styled(task.task_status, WIDTHS[2]),
         f"{task.percent_done:.1f}".rjust(WIDTHS[3]),

@@ -11,7 +11,7 @@ import click
 
 from taskpost.cli.faults import ExitCode, Failure
 from taskpost.cli.options import json_option
-from taskpost.cli.output import print_json, print_rows, printable
+from taskpost.cli.output import escaped, print_json, print_rows, printable
 
 if TYPE_CHECKING:
     from taskpost.cli.session import Session
@@ -50,22 +50,24 @@ def _check(name: str | None, file: str) -> None:
         raise Failure("Checking needs the service: pip install 'taskpost-service[service]'.", ExitCode.FAILED)
     try:
         (check,) = checks
-        click.echo(check.load()(file))
+        for line in check.load()(file).split("\n"):
+            click.echo(printable(line))
     except ValueError as error:
-        raise Failure(str(error), ExitCode.FAILED) from error
+        message, *lines = str(error).split("\n")
+        raise Failure(message, ExitCode.FAILED, *lines) from error
 
 
 def _named(name: str, offered: list[TaskType]) -> TaskType:
     for one in offered:
         if one.name == name:
             return one
-    known = ", ".join(one.name for one in offered) or "none"
+    known = ", ".join(printable(one.name) for one in offered) or "none"
     raise click.UsageError(f"There is no task type {name!r}. The service offers: {known}.")
 
 
 def _row(one: TaskType) -> tuple[str, ...]:
     first_line = one.description.partition("\n")[0]
-    return (one.name, _limit(one.concurrency), _limit(one.max_timeout_seconds), printable(first_line))
+    return (printable(one.name), _limit(one.concurrency), _limit(one.max_timeout_seconds), printable(first_line))
 
 
 def _limit(value: float | None) -> str:
@@ -76,11 +78,12 @@ def _show(session: Session, one: TaskType, *, as_json: bool) -> None:
     if as_json:
         print_json(one.raw)
         return
-    click.secho(one.name, bold=True)
-    click.echo(printable(one.description))
+    click.secho(printable(one.name), bold=True)
+    for line in one.description.split("\n"):
+        click.echo(printable(line))
     click.echo("\nInput (JSON Schema):")
-    click.echo(json.dumps(one.input_schema, indent=2))
-    click.echo(f"\nExample: {session.command} submit {one.name}{_as_arguments(one.example)}")
+    click.echo(escaped(json.dumps(one.input_schema, indent=2)))
+    click.echo(f"\nExample: {session.command} submit {printable(one.name)}{_as_arguments(one.example)}")
 
 
 def _as_arguments(example: object) -> str:
@@ -90,6 +93,7 @@ def _as_arguments(example: object) -> str:
 
 
 def _as_field(key: str, value: object) -> str:
-    if isinstance(value, (dict, list)) or value is None:
-        return f"{key}:={json.dumps(value)}"
+    key = printable(key)
+    if isinstance(value, (dict, list)) or value is None or (isinstance(value, str) and not value.isprintable()):
+        return f"{key}:={escaped(json.dumps(value))}"
     return f"{key}={value if isinstance(value, str) else json.dumps(value)}"
