@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from api.web.guard import REFUSAL
 from api.web.problems import MEDIA_TYPE, Problem, body_of
 from api.web.representation import json_bytes
 
@@ -46,9 +47,16 @@ _PHRASES: Final = {
 
 
 def scope_of(
-    head: RequestHead, server: Address | None, client: Address | None, state: dict[str, Any]
+    head: RequestHead,
+    server: Address | None,
+    client: Address | None,
+    state: dict[str, Any],
+    refusal: Problem | None = None,
 ) -> dict[str, Any]:
-    """Return the scope of a request. No header of a proxy is believed: nothing here depends on what it would say."""
+    """Return the scope of a request, which is answered with `refusal` if there is one.
+
+    No header of a proxy is believed: nothing here depends on what it would say.
+    """
     path = head.path.decode("ascii")
     return {
         "type": "http",
@@ -64,6 +72,7 @@ def scope_of(
         "query_string": head.query,
         "headers": head.headers,
         "state": state.copy(),
+        REFUSAL: refusal,
     }
 
 

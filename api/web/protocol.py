@@ -14,11 +14,12 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from api.web.connections import READ_BYTES, Connections, Phase
 from api.web.exchange import closing_answer, cycle_of, scope_of
-from api.web.guard import REFUSAL
 from api.web.problems import Code, Problem
 from api.web.request_reader import RequestReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from uvicorn import Config
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
@@ -39,6 +40,8 @@ class Protocol(asyncio.BufferedProtocol):
 
     transport: asyncio.Transport
     flow: FlowControl
+    write: Callable[[bytes], None]
+    unread_bytes: Callable[[], int]
 
     def __init__(
         self, connections: Connections, config: Config, server_state: ServerState, app_state: dict[str, Any]
@@ -66,6 +69,7 @@ class Protocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport = cast("asyncio.Transport", transport)
+        self.write, self.unread_bytes = self.transport.write, self.transport.get_write_buffer_size
         self.flow = FlowControl(self.transport)
         self._addresses = get_local_addr(self.transport), get_remote_addr(self.transport)
         self._state.connections.add(self)  # type: ignore[arg-type]
@@ -135,16 +139,12 @@ class Protocol(asyncio.BufferedProtocol):
         if self._cycle is not None:
             self._cycle.disconnected = True
         elif self._reader.has_begun:
-            self.transport.write(closing_answer(_LATE))
+            self.write(closing_answer(_LATE))
         self._finishing = True
         self._forget()
         self.transport.close()
-        if self.transport.get_write_buffer_size():
+        if self.unread_bytes():
             self.transport.abort()
-
-    def unread_bytes(self) -> int:
-        """Return the bytes that the client has not read."""
-        return self.transport.get_write_buffer_size()
 
     def shutdown(self) -> None:
         """Close after the answer that is being made, if there is one."""
@@ -154,10 +154,6 @@ class Protocol(asyncio.BufferedProtocol):
             self._cycle.keep_alive = False
 
     # What the cycle of request and answer takes for its transport.
-
-    def write(self, data: bytes) -> None:
-        """Send."""
-        self.transport.write(data)
 
     def is_closing(self) -> bool:
         """Return whether nothing more is answered."""
@@ -215,8 +211,17 @@ class Protocol(asyncio.BufferedProtocol):
             if self.phase is not phase:
                 self._connections.enter(self, phase)
                 if reader.head is not None and reader.head.expects_continue and not reader.body:
-                    self.transport.write(_CONTINUE)
-            self._connections.hold(self, reader.held)
+                    self.write(_CONTINUE)
+            pending = reader.take_pending()
+            if self._connections.hold(self, reader.held + len(pending)) and pending:
+                self.flow.pause_reading()
+                self._connections.start_large(lambda: self._read_on(pending))
+
+    def _read_on(self, pending: bytes) -> None:
+        """Go on with a body of very many chunks, unless the connection was given up meanwhile."""
+        if self.phase is Phase.BODY:
+            self.flow.resume_reading()
+            self._read(pending)
 
     # Answering.
 
@@ -230,11 +235,8 @@ class Protocol(asyncio.BufferedProtocol):
         if len(self._waiting) >= READ_BYTES:
             self.flow.pause_reading()
         head = cast("RequestHead", self._reader.head)
-        scope = scope_of(head, *self._addresses, self._app_state)
-        if refusal is not None:
-            scope[REFUSAL] = refusal
         self._cycle = cycle_of(
-            scope,
+            scope_of(head, *self._addresses, self._app_state, refusal),
             self._reader.body,
             transport=self,
             flow=self.flow,
@@ -276,8 +278,6 @@ class Protocol(asyncio.BufferedProtocol):
         if self._ended and self._cycle is None:
             self.close()
 
-    # Ending.
-
     def _refuse(self, problem: Problem) -> None:
         """Answer with a problem and close. Where the head was read it goes the way of all answers, for CORS."""
         head = self._reader.head
@@ -287,7 +287,7 @@ class Protocol(asyncio.BufferedProtocol):
             self._reader.head = head
             self._answer_request(b"", problem)
             return
-        self.transport.write(closing_answer(problem))
+        self.write(closing_answer(problem))
         self.close()
 
     def _forget(self) -> None:

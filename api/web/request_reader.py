@@ -34,6 +34,13 @@ class RequestReader:
         """Whether there is anything of a request."""
         return self.head is not None or bool(self._partial_head)
 
+    def take_pending(self) -> bytes:
+        """Return what was fed and is to be fed again, in another turn of the event loop; often nothing."""
+        if self._framing is None or not self._framing.pending:
+            return b""
+        pending, self._framing.pending = self._framing.pending, b""
+        return pending
+
     def feed(self, data: bytes) -> bytes | None:
         """Read on; return what follows the request when all of it is there, None before.
 

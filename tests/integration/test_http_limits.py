@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.web.application import create_app
-from tests.support.raw import LIVE, TASK, Connection, connection, post
+from tests.support.raw import LIVE, TASK, Connection, chunked, connection, post
 from tests.support.wait import until
 from tests.support.web import ANYTHING_LARGE, services_of, serving
 
@@ -163,6 +163,26 @@ async def test_large_bodies_that_complete_together_do_not_stop_others(queue: Que
         assert {(await client.answer()).status for client in clients} <= {202, 429, 503}
         for client in held:
             await client.__aexit__(None, None, None)
+
+
+async def test_very_small_chunks_do_not_stop_others(queue: Queue) -> None:
+    small = b"".join(b"1\r\n%c\r\n" % byte for byte in ANYTHING_LARGE[:200_000])
+    async with serving(create_app(services_of(queue))) as url:
+        held = [connection(url) for _ in range(50)]
+        clients = [await client.__aenter__() for client in held]
+        began = asyncio.get_running_loop().time()
+        for client in clients:
+            client.writer.write(post(small, "Transfer-Encoding: chunked", length=False))
+        async with connection(url) as client:
+            await client.send(LIVE, post(chunked(TASK), "Transfer-Encoding: chunked", length=False))
+            assert [(await client.answer()).status for _ in range(2)] == [200, 202]
+        assert asyncio.get_running_loop().time() - began < 1
+        for client in held:
+            await client.__aexit__(None, None, None)
+        async with connection(url) as client:
+            whole = b"".join(b"1\r\n%c\r\n" % byte for byte in TASK + b" " * 20_000)
+            await client.send(post(whole + b"0\r\n\r\n", "Transfer-Encoding: chunked", length=False), LIVE)
+            assert [(await client.answer()).status for _ in range(2)] == [202, 200]
 
 
 # Descriptors.

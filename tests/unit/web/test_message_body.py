@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.web.message_body import (
+    LINES_AT_ONCE,
     MAX_CHUNK_LINE_BYTES,
     MAX_CHUNK_OVERHEAD_BYTES,
     MAX_TRAILER_BYTES,
@@ -21,6 +22,9 @@ def read(sent: bytes, segment: int) -> tuple[bytes, bytes | None]:
     reader, body = ChunkedBody(), bytearray()
     for begin in range(0, len(sent), segment):
         rest = reader.feed(sent[begin : begin + segment], body)
+        while reader.pending:
+            pending, reader.pending = reader.pending, b""
+            rest = reader.feed(pending, body)
         if rest is not None:
             return bytes(body), rest + sent[begin + segment :]
     return bytes(body), None
@@ -84,3 +88,10 @@ def test_framing_is_bounded_however_small_the_chunks() -> None:
 
 def test_an_unfinished_line_is_bounded() -> None:
     assert read(b"0" * (MAX_CHUNK_LINE_BYTES - 2), 1) == (b"", None)
+
+
+def test_very_many_chunks_are_read_in_steps() -> None:
+    reader, body = ChunkedBody(), bytearray()
+    assert reader.feed(b"1\r\nx\r\n" * LINES_AT_ONCE, body) is None
+    assert (len(body), len(reader.pending)) == (LINES_AT_ONCE // 2, 6 * LINES_AT_ONCE // 2)
+    assert read(b"1\r\nx\r\n" * 5000 + b"0\r\n\r\nGET", 65_536) == (b"x" * 5000, b"GET")
