@@ -90,11 +90,16 @@ class Applier:
     async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> bool:
         """Apply it; False if nothing came of it: the attempt has just begun or ended, or was settled already."""
         match decision:
-            case Requeue(reason, counts_as_loss, rest, is_retry):
+            case Requeue(reason, counts_as_loss, rest, is_retry, pause_seconds):
                 if rest:
                     self._book.rest(slot.task_type, reason.message)
-                kind = {"counts_as_loss": counts_as_loss, "is_retry": is_retry}
-                if not await self._queue.requeue(slot.attempt_id, reason, **kind):
+                if not await self._queue.requeue(
+                    slot.attempt_id,
+                    reason,
+                    counts_as_loss=counts_as_loss,
+                    is_retry=is_retry,
+                    pause_seconds=pause_seconds,
+                ):
                     return False
             case Fail(reason) if task is not None:
                 if not await conclude(self._queue, task, State.FAILED, reason):

@@ -48,12 +48,14 @@ class Requeue:
     """The attempt is over without an outcome and its task is tried again.
 
     `rest` says that its type pauses first; `is_retry` that it failed, and that its type wants another after a pause.
+    `pause_seconds` is set if the attempt was lost before it began: the pause of its task alone, before the next.
     """
 
     reason: Reason
     counts_as_loss: bool
     rest: bool = False
     is_retry: bool = False
+    pause_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

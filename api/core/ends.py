@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from api.core.task import Task
 
 MAX_MESSAGE_CHARACTERS: Final = 2000
+MAX_UNBEGUN: Final = 10
+"""How many attempts of a task may be lost in a row before they began."""
+FIRST_UNBEGUN_PAUSE_SECONDS: Final = 1.0
+LONGEST_UNBEGUN_PAUSE_SECONDS: Final = 300.0
 
 
 def deadline_ms(task: Task, now_ms: int, limits: Limits) -> int:
@@ -71,7 +75,21 @@ def _lose(task: Task, observation: Observation, how: str, limits: Limits) -> Dec
     if counts and task.losses + 1 >= limits.max_attempts:
         return Fail(Reason(ErrorCode.LOST, f"{how}; {limits.max_attempts} attempts were lost, the most that are made"))
     rest = observation.cause in {Cause.REFUSED, Cause.OWNER_DELETED}
-    return Requeue(Reason("attempt_lost", how), counts_as_loss=counts, rest=rest)
+    if counts:
+        return Requeue(Reason("attempt_lost", how), counts_as_loss=True, rest=rest)
+    return _lose_before_it_began(task, how, rest=rest)
+
+
+def _lose_before_it_began(task: Task, how: str, *, rest: bool) -> Decision:
+    """Try again after a pause that doubles: what was in the way may be the attempt's own, and stay."""
+    lost = task.unbegun + 1
+    if lost >= MAX_UNBEGUN:
+        return Fail(Reason(ErrorCode.LOST, f"{how}; {lost} attempts in a row were lost before they began"))
+    pause_seconds = min(FIRST_UNBEGUN_PAUSE_SECONDS * 2**task.unbegun, LONGEST_UNBEGUN_PAUSE_SECONDS)
+    message = (
+        f"{how}. It had not begun: {lost} of at most {MAX_UNBEGUN} in a row; the next follows in {pause_seconds:g} s"
+    )
+    return Requeue(Reason("attempt_lost", message), counts_as_loss=False, rest=rest, pause_seconds=pause_seconds)
 
 
 def _ended_by_us(asked: StopReason, waiting: Reason | None) -> Decision | None:

@@ -102,6 +102,8 @@ class Task:
     suspended_ms: int | None = None
     start_used_ms: int = 0
     suspensions: int = 0
+    unbegun: int = 0
+    """How many attempts in a row were lost before they began."""
 
     @property
     def held(self) -> bool:
@@ -175,6 +177,7 @@ def task_from_record(
         suspended_ms=_optional_int(record.get("suspended")),
         start_used_ms=int(record.get("start_used", 0)),
         suspensions=int(record.get("suspensions", 0)),
+        unbegun=int(record.get("unbegun", 0)),
     )
 
 

@@ -190,15 +190,20 @@ class Queue:
         counts_as_loss: bool,
         is_retry: bool = False,
         never_started: bool = False,
+        pause_seconds: float | None = None,
     ) -> bool:
         """Put a task back to its old place, a retry after its pause, and free the slot.
 
+        With `pause_seconds` the attempt counts as lost before it began, and the next one follows after that pause.
         The number of an attempt that certainly was never started is given to the next one.
         Returns False if the attempt is not the current one.
         """
         kind = "unstarted" if never_started else "retry" if is_retry else "loss" if counts_as_loss else ""
+        if pause_seconds is not None:
+            kind = "unbegun"
         arguments = (attempt_id.task_id, attempt_id.attempt, kind, reason.code, reason.message)
-        return bool(await self._call("requeue", *arguments, self._owner) == 1)
+        pause_ms = int((pause_seconds or 0) * 1000)
+        return bool(await self._call("requeue", *arguments, self._owner, pause_ms) == 1)
 
     async def hold(self, held: Mapping[str, Reason]) -> None:
         """Keep which types are held back now, each with the reason: it is shown while their tasks wait."""

@@ -84,6 +84,8 @@ local function move(task_id, task_type, from, to)
   announce(task_id, to)
   if to == 'cancelled' then
     wake('settle')
+  elseif to == 'running' and redis.call('HEXISTS', key('task', task_id), 'unbegun') == 1 then
+    redis.call('HSET', key('task', task_id), 'unbegun', 0)
   end
   return true
 end
@@ -429,7 +431,7 @@ local function view(task_id)
     due = due and integer(due - now_milliseconds() + wall_milliseconds())
   end
   local past = {}
-  if named.losses or named.retried or named.suspensions then
+  if named.losses or named.retried or named.suspensions or named.unbegun then
     past = redis.call('LRANGE', key('attempts', task_id), 0, -1)
   end
   return { task_id, record, position, due, past }

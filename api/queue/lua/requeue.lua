@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Puts a task whose attempt is over without an outcome back to its old place in the queue, and frees the slot; one that
--- is a retry (by its type's rules) comes there after a pause.
--- ARGV: task_id, attempt, kind ('' | unstarted | loss | retry), waiting_code, waiting_message, owner
+-- is a retry (by its type's rules), or whose attempt was lost before it began, comes there after a pause.
+-- ARGV: task_id, attempt, kind ('' | unstarted | unbegun | loss | retry), waiting_code, waiting_message, owner,
+--       pause of one that is unbegun in milliseconds
 -- -> 1, or 0 if this attempt is no longer the task's current one; NOTLEADING
 if not leads(ARGV[6]) then
   return redis.error_reply(NOT_LEADING)
@@ -18,6 +19,9 @@ local input_bytes = redis.call('STRLEN', key('input', task_id))
 if kind == 'retry' then
   delay(task_id, backoff(task_id), input_bytes)
   redis.call('HINCRBY', record, 'retried', 1)
+elseif kind == 'unbegun' then
+  delay(task_id, tonumber(ARGV[7]), input_bytes)
+  redis.call('HINCRBY', record, 'unbegun', 1)
 else
   enqueue(fields[4], task_type, fields[5], task_id, input_bytes)
 end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from dataclasses import replace
@@ -18,6 +19,7 @@ from api.controller.starts import StartBook
 from api.controller.supervise import cancel, supervise, wait_at_most
 from api.controller.sweep import sweep
 from api.controller.withdraw import STEP, UNKNOWN_SECONDS, Withdrawer
+from api.core import ends
 from api.core.decisions import Limits
 from api.core.observation import AttemptId, Observation, Phase, Program, StopReason
 from api.core.task import Reason
@@ -29,7 +31,7 @@ from api.queue.shapes import Claim, QueueLimits, Retention, Submission
 from api.queue.wakeups import wakeups
 from runner.attempt import read_attempt
 from runner.connect import connect
-from runner.contract import DeliveryStatus, State
+from runner.contract import EXIT_UNREACHABLE, DeliveryStatus, State
 from runner.delivery.post import Try
 from runner.report import Report, Staged
 from tests.support.definitions import definitions
@@ -133,6 +135,77 @@ async def test_an_attempt_that_cannot_be_started_is_put_back_and_its_number_is_n
     assert spec.environment["TASKPOST_INSTANCE"] == "one"
     now = await state_of(queue, task.task_id)
     assert (now.state, now.losses) == (State.STARTING, 0)
+
+
+async def test_attempts_that_are_lost_before_they_begin_have_pauses_and_a_bound(
+    queue, executor, dispatcher, settler, background, monkeypatch
+):
+    monkeypatch.setattr(ends, "FIRST_UNBEGUN_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(ends, "MAX_UNBEGUN", 4)
+    other = (await queue.submit(SUBMISSION, LIMITS)).task
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    wake = asyncio.Event()
+    background(dispatcher.dispatch(wake))
+    background(waking(wake))
+
+    async def lost(attempt):
+        """The attempt's runner ends without having reached Redis; that of the other task goes on."""
+        while (spec := await asyncio.wait_for(executor.started.get(), 10)).attempt_id.task_id != task.task_id:
+            assert spec.attempt_id == AttemptId(other.task_id, 1)
+        assert spec.attempt_id.attempt == attempt
+        executor.shown[spec.attempt_id] = Observation(spec.attempt_id, Phase.ENDED, exit_code=EXIT_UNREACHABLE)
+        at = asyncio.get_running_loop().time()
+
+        async def settled():
+            await settler.settle_all()
+            return (await state_of(queue, task.task_id)).state is not State.STARTING
+
+        await until(settled)
+        return at, await state_of(queue, task.task_id)
+
+    times = []
+    for attempt in (1, 2, 3, 4):
+        at, now = await lost(attempt)
+        times.append(at)
+        if attempt < 4:
+            assert (now.state, now.unbegun, now.losses) == (State.QUEUED, attempt, 0)
+            assert f"{attempt} of at most 4 in a row" in now.waiting.message
+            assert [past.attempt for past in now.past] == list(range(1, attempt + 1))
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert all(pause >= least for pause, least in zip(pauses, (0.2, 0.4, 0.8), strict=True))
+    assert (now.state, now.error.code) == (State.FAILED, "lost")
+    assert "4 attempts in a row were lost before they began" in now.error.message
+
+
+async def waking(wake):
+    """A dispatcher looks for pauses that are over when it is woken, and every few seconds."""
+    while True:
+        wake.set()
+        await asyncio.sleep(0.02)
+
+
+async def test_an_attempt_that_begins_ends_the_row_of_those_that_did_not(queue):
+    task = (await queue.submit(SUBMISSION, LIMITS)).task
+    for number in (1, 2):
+        claim = await eventually_claimed(queue)
+        assert claim.attempt_id.attempt == number
+        await queue.requeue(claim.attempt_id, REASON, counts_as_loss=False, pause_seconds=0.01)
+        assert (await state_of(queue, task.task_id)).unbegun == number
+    claim = await eventually_claimed(queue)
+    assert await queue.begin(claim.attempt_id)
+    now = await state_of(queue, task.task_id)
+    assert (now.unbegun, [past.attempt for past in now.past]) == (0, [1, 2])
+
+
+async def eventually_claimed(queue):
+    claims = []
+
+    async def claimed():
+        claims.append(await queue.claim(2, {"sleep": None}))
+        return claims[-1]
+
+    await until(claimed)
+    return claims[-1]
 
 
 async def test_while_it_waits_for_another_start_the_task_says_why(queue, executor, dispatcher):

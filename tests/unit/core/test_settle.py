@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from api.core.decisions import Fail, Limits, Release, Requeue, Stop, Suspend, Wait
+from api.core.ends import MAX_UNBEGUN
 from api.core.observation import AttemptId, Cause, Observation, Obstacle, Phase, StopReason
 from api.core.settle import cannot_start, settle
 from api.core.task import Reason, Retries, task_from_record
@@ -112,7 +113,27 @@ def test_the_last_attempt_lost_fails_the_task(observation, words):
 def test_an_attempt_that_never_began_costs_nothing(observation, words):
     decision = decide(replace(STARTING, losses=2), observation)
     assert isinstance(decision, Requeue)
-    assert not decision.counts_as_loss
+    assert (decision.counts_as_loss, decision.pause_seconds) == (False, 1.0)
+    assert words in decision.reason.message
+
+
+@pytest.mark.parametrize(("observation", "words"), LOST)
+def test_attempts_that_never_began_follow_after_growing_pauses_and_are_bounded(observation, words):
+    decisions = [decide(replace(STARTING, unbegun=lost), observation) for lost in range(MAX_UNBEGUN)]
+    pauses = [decision.pause_seconds for decision in decisions[:-1]]
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert "2 of at most 10 in a row; the next follows in 2 s" in decisions[1].reason.message
+    assert isinstance(decisions[-1], Fail)
+    assert decisions[-1].reason.code == "lost"
+    assert words in decisions[-1].reason.message
+    assert "10 attempts in a row were lost before they began" in decisions[-1].reason.message
+
+
+def test_what_we_end_ourselves_is_not_counted_as_lost_before_it_began():
+    for reason in (StopReason.SHUTDOWN, StopReason.QUOTA):
+        decision = decide(replace(STARTING, unbegun=9), replace(GONE, stop_asked=reason))
+        assert isinstance(decision, Requeue)
+        assert decision.pause_seconds is None
 
 
 @pytest.mark.parametrize("task", [RUNNING, STARTING])
@@ -192,7 +213,8 @@ def test_what_took_an_attempt_from_outside_is_a_loss_even_with_exit_code_0(cause
     observation = replace(end, cause=cause, detail="why")
     rest = cause in {Cause.REFUSED, Cause.OWNER_DELETED}
     assert decide(RUNNING, observation) == Requeue(Reason("attempt_lost", words), counts_as_loss=True, rest=rest)
-    assert decide(STARTING, observation) == Requeue(Reason("attempt_lost", words), counts_as_loss=False, rest=rest)
+    unbegun = Reason("attempt_lost", f"{words}. It had not begun: 1 of at most 10 in a row; the next follows in 1 s")
+    assert decide(STARTING, observation) == Requeue(unbegun, counts_as_loss=False, rest=rest, pause_seconds=1)
     last = decide(replace(RUNNING, losses=2), observation)
     assert isinstance(last, Fail)
     assert last.reason.code == "lost"

@@ -215,6 +215,7 @@ def _start_script():
 
 
 async def test_a_node_that_refuses_is_given_a_moment(queue, executor, book, dispatcher, settler, monkeypatch):
+    monkeypatch.setattr("api.core.ends.FIRST_UNBEGUN_PAUSE_SECONDS", 0)  # the task's own; the type's is tested here
     attempt_id = await started(queue, dispatcher)
     executor.shown[attempt_id] = Observation(attempt_id, Phase.ENDED, cause=Cause.REFUSED, detail="OutOfcpu")
     await settler.settle_all()
