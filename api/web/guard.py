@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.web.origins import refuses_sender
 from api.web.problems import Code, Problem, respond, unexpected
+from runner.delivery.post import USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,12 +61,13 @@ class Guard:
 
 
 def check_sender(headers: Iterable[tuple[bytes, bytes]], trusted_origins: tuple[str, ...]) -> None:
-    """Check who made a browser send a request that changes something.
+    """Check who sent a request that changes something.
 
     Raises:
-        Problem: 403 if it was a page of another site, which the settings do not name.
+        Problem: 403 if a page of another site made a browser send it, and the settings do not name that site; 410 if it
+            is a callback, which got here by a name or an address that is not known to be our own.
     """
-    host, origins, sites = "", [], []
+    host, origins, sites, marks = "", [], [], set()
     for name, value in headers:
         if name == b"host":
             host = value.decode("latin-1")
@@ -73,8 +75,20 @@ def check_sender(headers: Iterable[tuple[bytes, bytes]], trusted_origins: tuple[
             origins.append(value.decode("latin-1"))
         elif name == b"sec-fetch-site":
             sites.append(value.decode("latin-1"))
+        elif name == b"webhook-id" or (name == b"user-agent" and value == USER_AGENT.encode()):
+            marks.add(name)
+    if len(marks) > 1:
+        raise _own_callback()
     if (origins or sites) and refuses_sender(host, origins, sites, trusted_origins):
         raise _cross_site(origins)
+
+
+def _own_callback() -> Problem:
+    """410 ends the attempts of a callback: a chain of tasks that call each other's callbacks ends at its first link."""
+    detail = (
+        "A callback of Taskpost does not change anything here: the result_url of its task leads to Taskpost itself."
+    )
+    return Problem(410, Code.OWN_CALLBACK, detail)
 
 
 def _misdirected(host: str) -> Problem:

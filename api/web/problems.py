@@ -53,6 +53,7 @@ class Code(StrEnum):
     REQUEST_TIMEOUT = "request_timeout"
     MISDIRECTED = "misdirected"
     CROSS_SITE = "cross_site"
+    OWN_CALLBACK = "own_callback"
     UNSUPPORTED_CODING = "unsupported_coding"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     QUEUE_FULL = "queue_full"

@@ -245,6 +245,20 @@ def test_settings_reach_the_service_as_it_reads_them(tmp_path: Path, monkeypatch
     assert settings.instance == "taskpost"
 
 
+def test_callbacks_do_not_go_to_the_release_itself_nor_show_what_answers_inside(tmp_path: Path):
+    given = {
+        "settings": {"callback_own_names": ["tasks.example.net"]},
+        "ingress": {"enabled": True, "hosts": ["tasks.example.com", "*.tasks.example.com"]},
+        "service": {"port": 8080},
+    }
+    environment = service_environment(template(*values_file(tmp_path, given)))
+    assert environment["TASKPOST_CALLBACK_KEEP_ANSWERS"] == "public"
+    names = environment["TASKPOST_CALLBACK_OWN_NAMES"].split(",")
+    within = ["taskpost.taskpost", "taskpost.taskpost.svc", "taskpost.taskpost.svc.cluster.local"]
+    assert names == ["taskpost:8080", *within, "tasks.example.com", "*.tasks.example.com", "tasks.example.net"]
+    assert Settings(callback_own_names=",".join(names)).callback_own_names == tuple(names)  # type: ignore[arg-type]
+
+
 def test_extra_env_goes_before_the_charts_own_and_no_name_is_there_twice(tmp_path: Path):
     extra = [{"name": "TASKPOST_BIND", "value": "[::]:8000"}, {"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]
     rendered = template(*values_file(tmp_path, {"extraEnv": extra}))

@@ -80,6 +80,7 @@ def values(namespace, tmp_path_factory):
         "settings": {
             "concurrency": 8,
             "grace_seconds": 3,
+            "callback_keep_answers": "all",
             "callback_retry_seconds": [1, 2, 4, 8],
             "task_modules": ["e2e_types"],
         },

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import queue
 import socket
 import statistics
+import threading
 import time
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -14,6 +18,7 @@ from taskpost import ApiError, Conflict
 
 from tests.support.misbehaving import Misbehaving, bomb
 from tests.support.service import ServiceProcess, eventually
+from tests.support.serving import serving
 
 HANGING = 200
 HEALTHY = 100
@@ -389,3 +394,44 @@ def test_answers_of_private_addresses_are_left_out_where_that_is_set(data_direct
         errors = {made.error for made in when(client, refused, "dead").tries}
         assert errors == {"it was not delivered; what came of it is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"}
         assert "the receiver answered 500" in service.log(), "the operator sees it in the log"
+
+
+@contextmanager
+def forwarding(port):
+    """Another address that leads to a port of this machine, as an ingress or a published port does."""
+
+    async def serve(reader, writer):
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pipe(reader, back), pipe(there, writer))
+
+    async def pipe(reader, writer):
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def run():
+        async with serving(serve) as address:
+            found.put(address)
+            await ended.wait()
+
+    found, ended, loop = queue.Queue(), asyncio.Event(), asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
+    thread.start()
+    yield found.get(timeout=10)
+    loop.call_soon_threadsafe(ended.set)
+    thread.join(10)
+    loop.close()
+
+
+def test_a_callback_that_gets_here_by_an_unknown_name_ends_and_changes_nothing(service):
+    port = int(service.url.rpartition(":")[2])
+    with service.client() as client, Misbehaving() as receiver, forwarding(port) as address:
+        first = ended(client, receiver.url("/status/204"))
+        when(client, first, "delivered")
+        for path in (f"/api/tasks/{first}/redeliver", "/api/deliveries/redeliver", "/api/tasks"):
+            found = when(client, ended(client, f"http://{address}{path}"), "dead")
+            assert [made.http_status for made in found.tries] == [410]
+            assert "own_callback" in found.last_answer
+        assert len(client.deliveries(first).tries) == 1
+        assert len(receiver.received) == 1

@@ -133,6 +133,19 @@ def test_nothing_secret_is_in_it():
     assert "whsec" not in text
 
 
+def test_a_proxy_s_password_is_in_a_mounted_file_and_not_in_the_pod():
+    for proxy in ("http://u:s3cret@proxy:3128", "http://proxy:3128"):
+        given = {"TASKPOST_REDIS_URL": "redis://x", "TASKPOST_CALLBACK_PROXY": proxy}
+        job = build_job(AttemptSpec(SPEC.attempt_id, "sleep", given), SETTINGS, PodSettings(image="x"))
+        told = {one["name"]: one.get("value") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+        assert "s3cret" not in str(job)
+        if "@" in proxy:
+            assert told["TASKPOST_CALLBACK_PROXY_FILE"] == "/run/secrets/taskpost/callback-proxy"
+            assert "TASKPOST_CALLBACK_PROXY" not in told
+        else:
+            assert told["TASKPOST_CALLBACK_PROXY"] == proxy
+
+
 def test_without_signing_keys_no_file_of_them_is_named():
     spec = AttemptSpec(SPEC.attempt_id, "sleep", {"TASKPOST_REDIS_URL": "redis://x", "TASKPOST_SIGNING_KEYS": ""})
     job = build_job(spec, SETTINGS, PodSettings(image="x"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -14,9 +16,11 @@ from standardwebhooks import Webhook
 from runner.contract import DeliveryStatus
 from runner.delivery.answer import retry_after_seconds, shown
 from runner.delivery.post import Try
+from runner.delivery.route import Way
 from runner.delivery.schedule import DELAYS_SECONDS, judge, next_delay_seconds
 from runner.delivery.sign import KeyInvalid, parse_keys, signature_headers
-from runner.delivery.tries import PastTry, Sent, decode, encode
+from runner.delivery.tries import PastTry, Sent, decode, encode, report_arguments
+from runner.delivery.verdict import is_to_be_omitted
 
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OTHER_KEY = "whsec_" + base64.b64encode(bytes(range(40))).decode()
@@ -125,3 +129,41 @@ def test_a_try_is_kept_and_read_again(result):
         1_700_000_000_500, round(result.duration_seconds * 1000), "service", result.status, result.error
     )
     assert result.error or len(text) <= 64
+
+
+SHOWN_NOTHING = "it was not delivered; what came of it is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Try(None, status=204, duration_seconds=0.0123, answer="hello"),
+        Try("the receiver answered 500", status=500, answer="secret", duration_seconds=1.5, retry_after_seconds=7),
+        Try("the connection was refused", duration_seconds=0.001),
+        Try("no answer within 15 seconds", duration_seconds=15),
+    ],
+)
+def test_of_an_answer_that_is_left_out_only_whether_it_was_delivered_is_told(result):
+    sent = Sent("service", 1_700_000_000.5, replace(result, omitted=True))
+    error = None if result.delivered else SHOWN_NOTHING
+    assert decode(encode(sent)) == PastTry(1_700_000_000_500, None, "service", None, error)
+    arguments = report_arguments("x", "t", "pending", 5, sent)
+    assert result.answer not in arguments or not result.answer
+    assert (arguments[4], arguments[6]) == (error or "", "")
+    assert judge(sent.result, 1, 0.5, (5, 30)) == judge(result, 1, 0.5, (5, 30)), "it is heeded all the same"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "omitted"),
+    [
+        (["8.8.8.8"], False), (["2606:4700::1"], False), (["64:ff9b::808:808"], False),
+        (["10.0.0.1"], True), (["192.168.1.1"], True), (["172.16.0.1"], True), (["127.0.0.1"], True), (["::1"], True),
+        (["100.64.0.1"], True), (["fd12::1"], True), (["::ffff:10.0.0.1"], True), (["64:ff9b::a00:1"], True),
+        (["2002:a00:1::"], True), (["198.18.0.1"], True), (["8.8.8.8", "10.0.0.1"], True), ([], True),
+    ],
+)  # fmt: skip
+def test_which_answers_are_left_out(addresses, omitted):
+    way = Way(addresses=[ip_address(address) for address in addresses])
+    assert is_to_be_omitted("public", way) == omitted
+    assert is_to_be_omitted("none", way)
+    assert not is_to_be_omitted("all", way)
