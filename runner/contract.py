@@ -108,6 +108,9 @@ DEFAULT_INSTANCE: Final = "default"
 DEFAULT_RESULT_MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_JSON_DEPTH: Final = 100
 
+RUNNER_SAYS: Final = "taskpost runner: "
+"""What begins a line that a runner writes to its log itself."""
+
 EXIT_OK: Final = 0
 """An outcome is recorded, be it a success or a failure of the task."""
 EXIT_USAGE: Final = 2
@@ -116,6 +119,8 @@ EXIT_REFUSED: Final = 3
 """This attempt is no longer the task's current one, so nothing was done or recorded."""
 EXIT_UNREACHABLE: Final = 4
 """Redis did not answer until the attempt's deadline, so no outcome could be recorded."""
+EXIT_REDIS_REFUSAL: Final = 5
+"""Redis refused what the runner asked of it, which does not pass by itself: a permission is missing, for example."""
 EXIT_TERMINATED: Final = int(signal.SIGTERM)
 """SIGTERM came before an outcome was recorded. The signal's own number: see `runner/signals.py` for why."""
 EXIT_BY_SIGTERM: Final = 128 + int(signal.SIGTERM)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from runner.attempt import EnvironmentInvalid, forget_secrets, read_attempt
 from runner.connect import connect
-from runner.contract import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
-from runner.report import Refused, Report, Unreachable
+from runner.contract import EXIT_OK, EXIT_REDIS_REFUSAL, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from runner.report import RedisRefusalError, Refused, Report, Unreachable
 from runner.texts import say
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ def exit_code_of(run: Callable[[Attempt, Report], None]) -> int:
         say(f"refused: {refusal}")
         return EXIT_REFUSED
     except Unreachable as fault:
-        say(f"Redis does not answer: {fault}")
+        say(str(fault))
         return EXIT_UNREACHABLE
+    except RedisRefusalError as refusal:
+        say(str(refusal))
+        return EXIT_REDIS_REFUSAL
     return EXIT_OK

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import redis
 
 from runner.contract import EXIT_REFUSED
+from runner.redis_errors import describe, passes
 from runner.texts import bounded, say
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ProgressThread(threading.Thread):
         self.message = ""
         self._changed = threading.Event()
         self._over = threading.Event()
+        self._refusal = ""
 
     def set(self, percent: float) -> None:
         """Take note of a new percent; returns at once."""
@@ -59,12 +61,21 @@ class ProgressThread(threading.Thread):
             self._send()
             self._over.wait(INTERVAL_SECONDS)
 
+    def _refuse(self, fault: redis.RedisError) -> None:
+        """Say once that progress cannot be sent; each change of it tries again."""
+        text = describe(fault)
+        if text != self._refusal:
+            self._refusal = text
+            say(f"progress is not sent: {text}")
+
     def _send(self) -> None:
         try:
             current = self._report.progress(self.latest, self.message)
-        except redis.RedisError:
-            self._report.renew()
-            self._changed.set()
+        except redis.RedisError as fault:
+            if self._report.renew() or passes(fault):
+                self._changed.set()
+            else:  # the task goes on: its end says whether that can be recorded
+                self._refuse(fault)
             return
         if not current:
             say("this attempt is no longer the current one; it ends")

@@ -13,6 +13,8 @@ from runner import scripts
 from runner.connect import RedisUrlError, connect
 from runner.contract import REPLICA_TIMEOUT_MS, RUNNER_DELIVERY_LEASE_SECONDS, key_prefix
 from runner.delivery.tries import report_arguments
+from runner.redis_errors import describe, passes
+from runner.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,11 @@ class Refused(Exception):  # noqa: N818 - an answer, not a mistake
 
 
 class Unreachable(Exception):  # noqa: N818
-    """Redis did not answer until the deadline."""
+    """Redis did not answer, or could not do it, until the deadline; the message has its last answer."""
+
+
+class RedisRefusalError(Exception):
+    """Redis refuses what this runner asks of it, and would do so again; the message has its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +84,17 @@ class Report:
         self._keys = [key_prefix(attempt.instance)]
         self._identity = (attempt.task_id, attempt.number, attempt.token)
 
-    def renew(self) -> None:
-        """Go on with the address that is right now, if it has changed; after a fault of Redis that may be why."""
+    def renew(self) -> bool:
+        """Go on with the address that is right now, if it has changed: that may be why Redis failed.
+
+        Returns whether it has.
+        """
         url = self._attempt.redis_url_now()
-        if url != self._redis_url:
-            with suppress(RedisUrlError):
-                self._redis_url, self._client = url, connect(url)
+        if url == self._redis_url:
+            return False
+        with suppress(RedisUrlError):
+            self._redis_url, self._client = url, connect(url)
+        return True
 
     def _call(self, verb: str, *arguments: str | bytes | float) -> Any:  # noqa: ANN401 - a reply of Redis
         return self._client.register_script(scripts.load(verb))(keys=self._keys, args=arguments)
@@ -96,7 +107,7 @@ class Report:
         with self._client.client() as connection:  # type: ignore[no-untyped-call]
             reply = connection.register_script(scripts.load(verb))(keys=self._keys, args=arguments)
             if connection.wait(wanted, REPLICA_TIMEOUT_MS) < wanted:
-                raise redis.ConnectionError(f"not enough of the {wanted} replicas wanted have the outcome")
+                raise redis.ResponseError(f"NOREPLICAS not enough of the {wanted} replicas wanted have the outcome")
         return reply
 
     def start(self) -> Started:
@@ -105,6 +116,7 @@ class Report:
         Raises:
             Refused: if it may not.
             Unreachable: if Redis does not answer for a minute.
+            RedisRefusalError: if it never will.
         """
         task_type, task_input, created, started, now, left, result_url, checkpoint = self._take_up("start")
         return Started(
@@ -193,19 +205,24 @@ class Report:
         self._call("report_delivery", *arguments)
 
     def _persist(self, call: Callable[[], Any], *, until: float) -> Any:  # noqa: ANN401 - the call's own result
-        """Call until it works or the deadline passes; what is called must bear repeating.
+        """Call until it works or the deadline passes, as long as it may; what is called must bear repeating.
 
         Raises:
             Unreachable: with the last fault, when the deadline has passed.
+            RedisRefusalError: if the fault does not pass by itself.
         """
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 return call()
             except redis.RedisError as fault:
+                if not passes(fault) and not self.renew():
+                    raise RedisRefusalError(describe(fault)) from fault
                 left = until - time.monotonic()
                 if left <= 0:
-                    raise Unreachable(str(fault)) from fault
+                    raise Unreachable(describe(fault)) from fault
+                if pause == FIRST_PAUSE_SECONDS:
+                    say(f"{describe(fault)}; this is tried again for up to {left:.0f} s")
                 time.sleep(min(pause, left))
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 self.renew()

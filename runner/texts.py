@@ -10,6 +10,8 @@ import sys
 from contextlib import suppress
 from typing import Final
 
+from runner.contract import RUNNER_SAYS
+
 MAX_NAME_CHARACTERS: Final = 200
 _NAME_OF_TYPE: Final = type.__dict__["__name__"]
 
@@ -52,5 +54,5 @@ def error_text(error: BaseException, max_characters: int) -> str:
 def say(message: str) -> None:
     """Write a line to the log, if there is one: it may be closed, or its disk full, and the work goes on."""
     with suppress(Exception):
-        sys.stderr.write(f"taskpost runner: {message}\n")
+        sys.stderr.write(f"{RUNNER_SAYS}{message}\n")
         sys.stderr.flush()

@@ -11,9 +11,11 @@ from api.core.observation import Cause, Obstacle, Phase, StopReason
 from api.core.task import Reason
 from runner.contract import (
     EXIT_BY_SIGTERM,
+    EXIT_REDIS_REFUSAL,
     EXIT_REFUSED,
     EXIT_TERMINATED,
     EXIT_UNREACHABLE,
+    RUNNER_SAYS,
     ErrorCode,
     State,
     exit_message,
@@ -145,6 +147,7 @@ _TERMINATED: Final = "The attempt was terminated by somebody else (SIGTERM)"
 _LOST_BY_EXIT_CODE: Final = {
     EXIT_TERMINATED: _TERMINATED,
     EXIT_UNREACHABLE: "The runner could not reach Redis until its deadline",
+    EXIT_REDIS_REFUSAL: "Redis refused what the runner asked of it",
     EXIT_REFUSED: "The runner was refused: another process had begun this attempt",
 }
 
@@ -158,7 +161,14 @@ def _lost(observation: Observation) -> str | None:
     if observation.signal == signal.SIGTERM or observation.exit_code == EXIT_BY_SIGTERM:
         return _TERMINATED
     # The exit codes of a program are its own.
-    return None if observation.program is not None else _LOST_BY_EXIT_CODE.get(observation.exit_code or 0)
+    how = None if observation.program is not None else _LOST_BY_EXIT_CODE.get(observation.exit_code or 0)
+    return how and _sentence(how, _last_words(observation.log_tail))
+
+
+def _last_words(log_tail: str) -> str:
+    """Return what the runner itself has written last to its log, or nothing."""
+    line = next((line for line in reversed(log_tail.splitlines()) if line.startswith(RUNNER_SAYS)), "")
+    return line.removeprefix(RUNNER_SAYS)
 
 
 def _deadline_passed(task: Task, waiting: Reason | None, limits: Limits) -> Reason:

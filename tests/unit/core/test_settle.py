@@ -12,7 +12,7 @@ from api.core.ends import MAX_UNBEGUN
 from api.core.observation import AttemptId, Cause, Observation, Obstacle, Phase, StopReason
 from api.core.settle import cannot_start, settle
 from api.core.task import Reason, Retries, task_from_record
-from runner.contract import EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, State
+from runner.contract import EXIT_REDIS_REFUSAL, EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, State
 
 NOW = 1_000_000
 LIMITS = Limits(max_attempts=3, start_deadline_seconds=600, suspended_deadline_seconds=3600)
@@ -89,6 +89,15 @@ LOST = [
     (replace(ENDED, exit_code=143), "SIGTERM"),
     (replace(ENDED, exit_code=EXIT_UNREACHABLE), "could not reach Redis"),
     (replace(ENDED, exit_code=EXIT_REFUSED), "another process"),
+    (replace(ENDED, exit_code=EXIT_REDIS_REFUSAL), "Redis refused what the runner asked of it"),
+    (
+        replace(ENDED, exit_code=EXIT_REDIS_REFUSAL, log_tail="taskpost runner: before\ntaskpost runner: NOPERM no\nx"),
+        "Redis refused what the runner asked of it: NOPERM no",
+    ),
+    (
+        replace(ENDED, exit_code=EXIT_UNREACHABLE, log_tail="taskpost runner: Redis does not answer: refused\n"),
+        "until its deadline: Redis does not answer: refused",
+    ),
 ]
 
 

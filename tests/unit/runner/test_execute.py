@@ -16,11 +16,11 @@ from api.queue.shapes import QueueLimits, Submission
 from runner import execute, progress, report
 from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
-from runner.contract import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, State
+from runner.contract import EXIT_OK, EXIT_REDIS_REFUSAL, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, State
 from runner.delivery.guard import Policy
 from runner.outcome import Outcome
 from runner.progress import ProgressThread
-from runner.report import Report, Unreachable
+from runner.report import RedisRefusalError, Report, Unreachable
 from tests.support.wait import until
 
 LIMITS = QueueLimits(100, 10_000)
@@ -126,6 +126,44 @@ async def test_without_redis_it_gives_up_at_its_deadline(environment, queue, mon
     code, _ = await run_to_end(queue, claim)
     assert code == EXIT_UNREACHABLE
     assert "Redis does not answer" in capsys.readouterr().err
+
+
+async def test_a_user_without_permission_is_told_of_at_once(environment, own_valkey, capsys):
+    async with connect_async(own_valkey.url) as admin:
+        queue = Queue(admin, "default")
+        claim = await claimed(queue)
+        await admin.acl_setuser("runner", enabled=True, nopass=True, keys=["*"], commands=["+client|setinfo", "+hello"])
+        environment(claim, REDIS_URL=own_valkey.url.replace("unix://", "unix://runner:x@"), INSTANCE="default")
+        async with asyncio.timeout(20):  # and not a minute
+            code, task = await run_to_end(queue, claim)
+    assert (code, task.state) == (EXIT_REDIS_REFUSAL, State.STARTING)
+    assert "taskpost runner: Redis refuses: NOPERM User runner has no permissions" in capsys.readouterr().err
+
+
+async def test_a_key_of_another_type_is_told_of_at_once(queue, environment, redis_client, capsys):
+    claim = await claimed(queue)
+    environment(claim)
+    key = f"{queue._prefix}task:{claim.attempt_id.task_id}"
+    await redis_client.delete(key)
+    await redis_client.set(key, "x")
+    async with asyncio.timeout(20):
+        code = await asyncio.to_thread(execute.main)
+    assert code == EXIT_REDIS_REFUSAL
+    assert "taskpost runner: Redis refuses: WRONGTYPE" in capsys.readouterr().err
+
+
+async def test_an_outcome_that_redis_refuses_is_not_repeated_until_the_deadline(environment, own_valkey, capsys):
+    async with connect_async(own_valkey.url) as admin:
+        queue = Queue(admin, "default")
+        claim = await claimed(queue, timeout_ms=3_600_000)
+        environment(claim, REDIS_URL=own_valkey.url, INSTANCE="default")
+        attempt = read_attempt()
+        report = Report(connect(own_valkey.url), attempt)
+        started = await asyncio.to_thread(report.start)
+        await admin.acl_setuser("default", commands=["-evalsha", "-eval"])
+        outcome = Outcome(State.DONE, "null", None, 0)
+        with pytest.raises(RedisRefusalError, match="NOPERM"):
+            report.finish(outcome, b"{}", started.now_ms, until=time.monotonic() + 3600)
 
 
 def test_a_wrong_environment(monkeypatch, capsys):
@@ -275,7 +313,7 @@ def test_a_runner_that_is_obsolete_ends(monkeypatch, capsys):
     assert "no longer the current one" in capsys.readouterr().err
 
 
-async def test_persistence_ends_at_the_deadline(queue, environment):
+async def test_persistence_ends_at_the_deadline(queue, environment, capsys):
     environment(await claimed(queue))
     attempt = read_attempt()
 
@@ -283,4 +321,44 @@ async def test_persistence_ends_at_the_deadline(queue, environment):
         raise redis.ConnectionError("gone")
 
     with pytest.raises(Unreachable, match="gone"):
-        Report(connect(attempt.redis_url), attempt)._persist(unavailable, until=time.monotonic() + 0.15)
+        Report(connect(attempt.redis_url), attempt)._persist(unavailable, until=time.monotonic() + 0.5)
+    said = capsys.readouterr().err
+    assert said.count("Redis does not answer: gone; this is tried again") == 1, "however often it is tried"
+
+
+async def test_an_address_that_has_changed_is_tried_before_a_refusal_counts(queue, environment, tmp_path, valkey_url):
+    """A user that was replaced, with its address in a file that Kubernetes has just changed."""
+    file = tmp_path / "redis-url"
+    file.write_text(valkey_url)
+    environment(await claimed(queue), REDIS_URL_FILE=str(file))
+    attempt = read_attempt()
+    calls = []
+
+    def refused():
+        calls.append(1)
+        if len(calls) == 1:
+            file.write_text(valkey_url + "?db=0")
+            raise redis.exceptions.NoPermissionError("no")
+        return "done"
+
+    assert Report(connect(valkey_url), attempt)._persist(refused, until=time.monotonic() + 10) == "done"
+
+
+async def test_progress_that_redis_refuses_is_told_of_once_and_not_repeated(queue, environment, capsys):
+    environment(await claimed(queue))
+    attempt = read_attempt()
+    sent = threading.Semaphore(0)
+
+    class Refusing(Report):
+        def progress(self, percent, message=""):
+            sent.release()
+            raise redis.exceptions.NoPermissionError("no permission")
+
+    thread = ProgressThread(Refusing(connect(attempt.redis_url), attempt))
+    thread.start()
+    for percent in (1, 2):
+        thread.set(percent)
+        assert sent.acquire(timeout=10)
+    assert not sent.acquire(timeout=1), "nothing has changed since"
+    thread.end()
+    assert capsys.readouterr().err.count("progress is not sent: Redis refuses: NOPERM no permission") == 1
