@@ -14,6 +14,7 @@ import click
 from api.app import running_service
 from api.embedded.errors import EmbeddedError
 from api.logs import set_up_logs
+from api.memory import give_large_blocks_back
 from api.queue.errors import QueueUnusable
 from api.setting_forms import split_bind
 from api.settings import ENV_PREFIX, Settings, SettingsError, read_settings
@@ -51,6 +52,7 @@ def serve(**options: str | None) -> None:
     try:
         settings = read_settings(**options)
         set_up_logs(settings.log_level, settings.log_format)
+        give_large_blocks_back()
         asyncio.run(run(settings, lambda url: _say_where(settings, url)))
     except SettingsError as error:
         _end(EXIT_USAGE, str(error))

@@ -70,7 +70,7 @@ class Deliverer:
         next_seconds, due = await self._deliveries.claim(room, LEASE_SECONDS, token)
         for delivery in due:
             flight = self._places.enter(delivery, token)
-            attempt = asyncio.create_task(self._attempts.make(flight))
+            attempt = asyncio.create_task(self._attempts.make(flight, wake.set))
             self._tries.add(attempt)
             attempt.add_done_callback(self._tries.discard)
             attempt.add_done_callback(lambda _, flight=flight: self._places.leave(flight))  # type: ignore[misc]

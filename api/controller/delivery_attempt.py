@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRY_SECONDS: Final = 15.0
-READS_AT_A_TIME: Final = 8
+READS_AT_A_TIME: Final = 2
 """Each takes a connection to Redis and, for a moment, more than one copy of the body."""
 RECORD_SECONDS: Final = 10.0
 """How long recording is tried while Redis is away: what is not recorded is sent again."""
@@ -48,12 +48,12 @@ class Attempts:
         self._places = places
         self._reading = asyncio.Semaphore(READS_AT_A_TIME)
 
-    async def make(self, flight: Flight) -> None:
-        """Make one attempt."""
+    async def make(self, flight: Flight, freed: Callable[[], None]) -> None:
+        """Make one attempt; call `freed` when it takes less room than before."""
         task_id = flight.delivery.task_id
         at_seconds = time.time()
         try:
-            result = await self._result(flight, at_seconds)
+            result = await self._result(flight, at_seconds, freed)
         except NoPlaceError:
             await self._record(flight, lambda: self._put_back(flight))
             return
@@ -62,6 +62,7 @@ class Attempts:
             await self._record(flight, lambda: self._put_back(flight))
             return
         flight.holds_body = False
+        freed()
         status, delay_seconds, counts = self._judge(flight, result)
         sent = Sent("service", at_seconds, result, standing_of(result), flight.account, counts)
         if result is BODY_GONE:
@@ -78,7 +79,7 @@ class Attempts:
         chance = random.random()  # noqa: S311 - a jitter
         return *judge(result, flight.delivery.tries + 1, chance, self._retry_seconds), True
 
-    async def _result(self, flight: Flight, at_seconds: float) -> Try:
+    async def _result(self, flight: Flight, at_seconds: float, freed: Callable[[], None]) -> Try:
         """Return how the attempt ended; a fault of ours is an end like any other.
 
         Raises:
@@ -87,7 +88,7 @@ class Attempts:
         """
         began = time.monotonic()
         try:
-            return await self._post_in_time(flight, at_seconds)
+            return await self._post_in_time(flight, at_seconds, freed)
         except (NoPlaceError, QueueUnavailable):
             raise
         except (Exception, asyncio.CancelledError) as fault:
@@ -97,7 +98,7 @@ class Attempts:
             what = f"Taskpost could not make the attempt ({type(fault).__name__}, see its log)"
             return Try(what, duration_seconds=time.monotonic() - began)
 
-    async def _post_in_time(self, flight: Flight, at_seconds: float) -> Try:
+    async def _post_in_time(self, flight: Flight, at_seconds: float, freed: Callable[[], None]) -> Try:
         """Post the body. An attempt that takes long needs a place among the slow ones, or is cut short."""
         on_connecting(lambda address: self._places.connecting(flight, account_of(address)))
         posting = asyncio.create_task(self._post(flight, at_seconds))
@@ -108,6 +109,7 @@ class Attempts:
                 flight.account = flight.account or account_of_name(flight.delivery.host)
                 if not self._places.stay(flight):
                     return await _end(posting) or self._cut_short()
+                freed()
                 await self._note_slow(flight)
             return await posting
         finally:
@@ -177,7 +179,13 @@ class Attempts:
 
 
 async def _end(posting: asyncio.Task[Try]) -> Try | None:
-    """Cancel it; return its result if it has one all the same."""
+    """Cancel it; return its result if it has one all the same.
+
+    Asking for it has the task forget its exception, which holds the body in a cycle until the next garbage collection.
+    """
     posting.cancel()
     await asyncio.wait({posting})
-    return None if posting.cancelled() or posting.exception() is not None else posting.result()
+    try:
+        return posting.result()
+    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - of the task, and told by whoever awaits that
+        return None

@@ -506,13 +506,103 @@ async def test_a_try_that_cannot_be_reported_is_logged(queue, monkeypatch, caplo
     assert "delivery_not_reported" in caplog.messages
 
 
-async def test_a_mistake_of_ours_in_a_try_costs_no_other_delivery(queue, caplog):
-    sender = ScriptedSender()  # it has nothing to answer
-    await ended(queue)
-    deliverer = Deliverer(queue, sender, (1,))
+async def attempt(deliverer):
     await deliverer._start_due(asyncio.Event())
     await asyncio.gather(*deliverer._tries)
+
+
+async def test_a_mistake_of_ours_counts_as_an_attempt_and_goes_along_the_schedule(queue, redis_client, caplog):
+    sender = ScriptedSender()  # it has nothing to answer
+    task_id = await ended(queue)
+    deliverer = Deliverer(queue, sender, (0.001,))
+    await attempt(deliverer)
     assert "delivery_failed" in caplog.messages
+    delivery = (await queue.read(task_id))[0].delivery
+    assert (delivery.status, delivery.attempts) == ("pending", 1)
+    assert delivery.last_error == "Taskpost could not make the attempt (IndexError, see its log)"
+    while (await queue.read(task_id))[0].delivery.status == "pending":
+        await attempt(deliverer)
+    delivery = (await queue.read(task_id))[0].delivery
+    assert (delivery.status, delivery.attempts) == ("dead", 2)
+
+
+async def test_a_body_that_cannot_be_read_is_an_attempt_too(queue, redis_client):
+    task_id = await ended(queue)
+    await redis_client.delete(f"{queue._prefix}body:{task_id}")
+    await redis_client.lpush(f"{queue._prefix}body:{task_id}", "not a string")
+    await attempt(Deliverer(queue, ScriptedSender(), (60,)))
+    delivery = (await queue.read(task_id))[0].delivery
+    assert (delivery.status, delivery.attempts) == ("pending", 1)
+    assert "ResponseError" in delivery.last_error
+
+
+async def test_a_body_that_redis_does_not_give_costs_nothing(queue, monkeypatch):
+    task_id = await ended(queue)
+
+    async def unavailable(_):
+        raise QueueUnavailable("Redis does not answer: gone")
+
+    monkeypatch.setattr(queue, "read_body", unavailable)
+    await attempt(Deliverer(queue, ScriptedSender(), (60,)))
+    delivery = (await queue.read(task_id))[0].delivery
+    assert (delivery.status, delivery.attempts) == ("pending", 0)
+
+
+async def test_what_cannot_be_recorded_as_it_is_is_recorded_without_its_words(queue):
+    task_id = await ended(queue)
+    await attempt(Deliverer(queue, ScriptedSender(Try("half a character: \ud800")), (60,)))
+    delivery = (await queue.read(task_id))[0].delivery
+    assert (delivery.status, delivery.attempts) == ("pending", 1)
+    assert "could not be recorded (UnicodeEncodeError" in delivery.last_error
+
+
+async def test_a_record_that_redis_refuses_at_first_is_made_again_and_nothing_is_sent_twice(queue, monkeypatch):
+    task_id = await ended(queue)
+    sender, report, faults = ScriptedSender(Try(None)), queue.deliveries.report, [QueueUnavailable("gone")]
+
+    async def report_in_the_end(*arguments):
+        if faults:
+            raise faults.pop()
+        await report(*arguments)
+
+    monkeypatch.setattr(queue.deliveries, "report", report_in_the_end)
+    await attempt(Deliverer(queue, sender, (60,)))
+    assert await is_delivered(queue, task_id)
+    assert sender.posted.qsize() == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [QueueUnavailable("gone"), RuntimeError("a mistake of ours"), asyncio.CancelledError()]
+)
+async def test_a_claim_that_fails_changes_nothing_for_attempts_under_way(queue, background, monkeypatch, fault):
+    """Only the end of the service ends them: a library may raise CancelledError for reasons of its own."""
+    monkeypatch.setattr("api.controller.deliver.FIRST_PAUSE_SECONDS", 0.01)
+    first = await ended(queue)
+    sender, claim, faults = ScriptedSender(Try(None), Try(None)), queue.deliveries.claim, []
+    sender.hold.clear()
+    failed = asyncio.Event()
+
+    async def claim_in_the_end(*arguments):
+        if faults:
+            failed.set()
+            raise faults.pop()
+        return await claim(*arguments)
+
+    monkeypatch.setattr(queue.deliveries, "claim", claim_in_the_end)
+    wake = asyncio.Event()
+    delivering = background(Deliverer(queue, sender, (60,)).deliver(wake))
+    await asyncio.wait_for(sender.posted.get(), 10)
+    faults += [fault] * 2
+    wake.set()
+    await asyncio.wait_for(failed.wait(), 10)
+    second = await ended(queue)
+    wake.set()
+    sender.hold.set()
+    await until(lambda: is_delivered(queue, first))
+    wake.set()
+    await until(lambda: is_delivered(queue, second))
+    assert sender.posted.qsize() == 1, "one for the second, and no repeat of the first"
+    assert not delivering.done()
 
 
 async def test_what_holds_a_slot_since_we_looked_is_left_alone(queue, executor, dispatcher, settler):
