@@ -216,7 +216,14 @@ def _controller_config(
 
 def _web_settings(settings: Settings, policy: Policy) -> WebSettings:
     return WebSettings(
-        queue_limits=QueueLimits(settings.queue_max_length, settings.queue_max_bytes),
+        queue_limits=QueueLimits(
+            max_length=settings.queue_max_length,
+            max_bytes=settings.queue_max_bytes,
+            kept_max_bytes=settings.retention_max_bytes,
+            undelivered_max_bytes=settings.undelivered_max_bytes,
+            undelivered_max_bytes_per_receiver=settings.undelivered_max_bytes_per_receiver,
+            max_keys=settings.idempotency_max_keys,
+        ),
         concurrency=settings.concurrency,
         root_path=settings.root_path,
         cors_origins=settings.cors_origins,

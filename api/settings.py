@@ -22,6 +22,8 @@ from runner.delivery.schedule import DELAYS_SECONDS
 from runner.delivery.sign import parse_keys
 
 ENV_PREFIX = "TASKPOST_"
+ROOM_BESIDE_A_RESULT_BYTES = 64 * 1024
+"""What a task with the longest URL, messages and tries takes beside its result."""
 LONGEST_SECONDS = 10 * 365 * 24 * 3600
 
 
@@ -144,6 +146,16 @@ class Settings(BaseSettings):
     )
     retention_max_count: int = Field(100_000, ge=0, description="Ended tasks that are kept.")
     retention_max_bytes: int = Field(512 * 1024 * 1024, ge=0, description="Bytes of results that are kept.")
+
+    undelivered_max_bytes: int = Field(
+        128 * 1024 * 1024, ge=1, description="Bytes of results that may wait for delivery, for all receivers."
+    )
+    undelivered_max_bytes_per_receiver: int = Field(
+        32 * 1024 * 1024, ge=1, description="Bytes of results that may wait for one receiver; then 429."
+    )
+    idempotency_max_keys: int = Field(
+        250_000, ge=1, description="Idempotency keys that are remembered for 24 hours; more are answered with 429."
+    )
 
     # Callbacks.
     signing_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
@@ -310,6 +322,21 @@ class Settings(BaseSettings):
                 f"{ENV_PREFIX}REDIS_MIN_REPLICAS is {self.redis_min_replicas}; the embedded Valkey has no replicas: "
                 "every task would be refused. Set it to 0, or name a Redis that has them by "
                 f"{ENV_PREFIX}REDIS_URL"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_result_has_room(self) -> Self:
+        least = self.result_max_bytes + ROOM_BESIDE_A_RESULT_BYTES
+        if self.undelivered_max_bytes_per_receiver < least:
+            raise ValueError(
+                f"undelivered_max_bytes_per_receiver is {self.undelivered_max_bytes_per_receiver}: it must be at least "
+                f"{least}, which is what one result of result_max_bytes takes"
+            )
+        if self.undelivered_max_bytes < self.undelivered_max_bytes_per_receiver:
+            raise ValueError(
+                f"undelivered_max_bytes is {self.undelivered_max_bytes}: it must be at least "
+                f"undelivered_max_bytes_per_receiver, {self.undelivered_max_bytes_per_receiver}"
             )
         return self
 

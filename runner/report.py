@@ -28,6 +28,7 @@ HELD_PAUSE_SECONDS: Final = 0.2
 SAVE_PATIENCE_SECONDS: Final = 30.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
+NO_ROOM: Final = 2
 MOST_TENTHS: Final = 999
 """A task is at 100 percent when it is done, and that is what `finish` says."""
 
@@ -177,7 +178,8 @@ class Report:
             Unreachable: if Redis does not take them for half a minute.
         """
         until = time.monotonic() + SAVE_PATIENCE_SECONDS
-        self._persist(lambda: self._call("save", *self._identity, data), until=until)
+        if self._persist(lambda: self._call("save", *self._identity, data), until=until) == NO_ROOM:
+            say("The queue is full: what this attempt saves is not kept, and what was saved before stays.")
 
     def finish(self, outcome: Outcome, body: bytes, finished_ms: int, *, until: float) -> bool:
         """Record the outcome, again and again until the deadline (`until`, of the monotonic clock) while Redis is away.

@@ -88,7 +88,7 @@ class Controller:
             "dispatch": lambda: self._dispatcher.dispatch(wakeups.dispatch),
             "watch": self._settler.watch,
             "settle": lambda: self._settler.sweep(wakeups.settle),
-            "sweep": lambda: sweep(queue, config.retention),
+            "sweep": lambda: sweep(queue, config.retention, wakeups.retain),
             "withdraw": Withdrawer(queue, config.types).withdraw,
         }
         self._duties_of_all: Duties = {

@@ -17,10 +17,11 @@ class Wakeups:
     dispatch: asyncio.Event = field(default_factory=asyncio.Event)
     settle: asyncio.Event = field(default_factory=asyncio.Event)
     deliver: asyncio.Event = field(default_factory=asyncio.Event)
+    retain: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self, duty: str | None) -> None:
         """Wake the duty of this name; all of them for None, when what was announced before is unknown."""
-        for name in ("dispatch", "settle", "deliver"):
+        for name in ("dispatch", "settle", "deliver", "retain"):
             if duty in {name, None}:
                 getattr(self, name).set()
 

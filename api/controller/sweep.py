@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from api.controller.supervise import wait_at_most
+
 if TYPE_CHECKING:
+    import asyncio
+
     from api.queue.queue import Queue
     from api.queue.shapes import Retention
 
@@ -16,10 +19,17 @@ SHORTEST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
-async def sweep(queue: Queue, retention: Retention) -> None:
-    """Sweep for ever, as often as the retention asks for."""
+async def sweep(queue: Queue, retention: Retention, wake: asyncio.Event) -> None:
+    """Sweep for ever, as often as the retention asks for, and when more is held than may be."""
     pause = min(max(retention.max_age_seconds / 10, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
     while True:
-        while taken := await queue.sweep(retention):
-            logger.info("tasks_swept", extra={"number": taken})
-        await asyncio.sleep(pause)
+        while True:
+            done = await queue.sweep(retention)
+            if done.forgotten:
+                logger.info("tasks_swept", extra={"number": done.forgotten})
+            for lost in done.dropped:
+                names = {"task_id": lost.task_id, "receiver": lost.receiver, "bytes": lost.number_of_bytes}
+                logger.warning("result_dropped", extra=names)
+            if not done.forgotten and not done.dropped:
+                break
+        await wait_at_most(wake, pause)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from api.queue.shapes import DeliveryPage, DueDelivery, Lane, Redelivered, Tries
+from api.queue.shapes import DeliveryPage, DueDelivery, GivenUp, Lane, Redelivered, RedeliveredDead, Tries
 from api.queue.views import task_from_view
 from runner.contract import DeliveryStatus
 from runner.delivery.tries import decode, report_arguments
@@ -78,16 +78,22 @@ class Deliveries:
         view, tries, answer = reply
         return Tries(task_from_view(view), tuple(decode(text) for text in tries), (answer or b"").decode())
 
-    async def redeliver(self, task_id: str) -> Redelivered:
-        """Make the delivery of a task due at once, with its whole schedule before it."""
-        code, view = await self._call("redeliver", task_id)
-        return Redelivered(code.decode(), None if view is None else task_from_view(view))
+    async def redeliver(self, task_id: str, result_url: str | None = None) -> Redelivered:
+        """Make the delivery of a task due at once, with its whole schedule before it; to a new URL if one is given."""
+        code, view, *detail = await self._call("redeliver", task_id, result_url or "")
+        words = detail[0].decode() if detail and detail[0] is not None else ""
+        return Redelivered(code.decode(), None if view is None else task_from_view(view), words)
 
-    async def redeliver_dead(self, which: DeadOnes, cursor: str) -> tuple[int, str | None]:
-        """Make deliveries that were given up due at once: one step. Return how many, and where the next step begins."""
+    async def give_up(self, task_id: str, reason: str) -> GivenUp:
+        """Make the delivery of a task dead; a try that is under way changes that only if it goes through."""
+        code, view = await self._call("give_up", task_id, reason)
+        return GivenUp(code.decode(), None if view is None else task_from_view(view))
+
+    async def redeliver_dead(self, which: DeadOnes, cursor: str) -> RedeliveredDead:
+        """Make deliveries that were given up due at once: one step."""
         span = ("" if ms is None else ms for ms in (which.finished_from_ms, which.finished_before_ms))
-        made_due, following = await self._call("redeliver_dead", which.host, *span, cursor, STEP)
-        return int(made_due), None if following is None else following.decode()
+        made_due, following, no_room = await self._call("redeliver_dead", which.host, *span, cursor, STEP)
+        return RedeliveredDead(int(made_due), int(no_room), None if following is None else following.decode())
 
     async def list(
         self, status: Literal["pending", "dead"], *, host: str, cursor: str | None, limit: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import uuid
@@ -9,12 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
-from api.core.task import Reason, TaskSummary
+from api.core.task import Reason
 from api.core.task_types import NO_RETRIES
 from api.queue.deliveries import Deliveries
 from api.queue.errors import QueueUnavailable, translated
-from api.queue.shapes import Accepted, Claim, Counts, Look, Page, Refused, Slot, SlotUse, StoredBody
-from api.queue.views import task_from_view
+from api.queue.shapes import (
+    Accepted,
+    Claim,
+    Counts,
+    Dropped,
+    Look,
+    Page,
+    Refused,
+    Retained,
+    Slot,
+    SlotUse,
+    StoredBody,
+)
+from api.queue.views import summary_from_row, task_from_view
 from runner import scripts
 from runner.contract import REPLICA_TIMEOUT_MS, DeliveryStatus, State, key_prefix
 
@@ -35,6 +48,7 @@ DEFAULT_CLIENT: Final = "default"
 IDEMPOTENCY_LIFETIME_SECONDS: Final = 24 * 3600
 SWEEP_STEP: Final = 100
 NO_LIMIT: Final = 1_000_000
+DIGEST_BYTES: Final = 16
 
 
 class Queue:
@@ -118,9 +132,13 @@ class Queue:
             uuid.uuid4().hex[16:],
             limits.max_length,
             limits.max_bytes,
-            submission.idempotency_key or "",
-            submission.digest,
+            limits.kept_max_bytes,
+            limits.undelivered_max_bytes,
+            limits.undelivered_max_bytes_per_receiver,
+            _digest(submission.idempotency_key),
+            _digest(submission.digest),
             IDEMPOTENCY_LIFETIME_SECONDS * 1000,
+            limits.max_keys,
         )
         if code in {b"accepted", b"replayed"}:
             return Accepted(task_from_view(detail), replayed=code == b"replayed")
@@ -141,14 +159,17 @@ class Queue:
 
     async def read_body(self, task_id: str) -> StoredBody:
         """Return the stored body of a task's callback."""
-        state, body, swept = await self._call("read_body", task_id)
-        return StoredBody(None if state is None else State(state.decode()), body, swept == 1)
+        state, body, swept, dropped = await self._call("read_body", task_id)
+        reason = None if dropped is None else dropped.decode()
+        return StoredBody(None if state is None else State(state.decode()), body, swept == 1, reason)
 
     async def list(self, *, cursor: str | None, limit: int, states: Iterable[State], task_type: str | None) -> Page:
         """Return a page of tasks, newest first, that were submitted before the task `cursor`."""
         total, following, rows = await self._call("list", cursor or "", limit, ",".join(states), task_type or "")
         return Page(
-            tuple(_summary(row) for row in rows), int(total), following.decode() if following is not None else None
+            tuple(summary_from_row(row) for row in rows),
+            int(total),
+            following.decode() if following is not None else None,
         )
 
     async def claim(
@@ -251,19 +272,25 @@ class Queue:
             for task_id, attempt, task_type in await self._call("slots")
         ]
 
-    async def sweep(self, retention: Retention) -> int:
-        """Take a few ended tasks that are past their retention; return how many."""
+    async def sweep(self, retention: Retention) -> Retained:
+        """Forget a few ended tasks that are past their retention, and drop results if too much waits for delivery."""
         age_ms = int(retention.max_age_seconds * 1000)
-        return int(await self._call("sweep", age_ms, retention.max_count, retention.max_bytes, SWEEP_STEP))
+        limits = (retention.max_count, retention.max_bytes, SWEEP_STEP)
+        forgotten, dropped = await self._call("sweep", age_ms, *limits)
+        return Retained(int(forgotten), tuple(Dropped(*json.loads(notice)) for notice in dropped))
 
     async def counts(self) -> Counts:
         """Count what the instance holds."""
-        tasks, slots, queued_bytes, body_bytes, pending, dead, late_ms, tries = await self._call("counts")
+        tasks, slots, totals, pending, dead, late_ms, tries = await self._call("counts", self._client_name)
+        queued_bytes, kept_bytes, undelivered_bytes, results_dropped, idempotency_keys = map(int, totals)
         return Counts(
             tasks={(task_type.decode(), State(state.decode())): int(number) for task_type, state, number in tasks},
             slots={task_type.decode(): int(number) for task_type, number in slots},
-            queued_bytes=int(queued_bytes),
-            body_bytes=int(body_bytes),
+            queued_bytes=queued_bytes,
+            kept_bytes=kept_bytes,
+            undelivered_bytes=undelivered_bytes,
+            results_dropped=results_dropped,
+            idempotency_keys=idempotency_keys,
             deliveries_pending=int(pending),
             deliveries_dead=int(dead),
             delivery_late_seconds=int(late_ms) / 1000,
@@ -271,14 +298,6 @@ class Queue:
         )
 
 
-def _summary(row: Sequence[Any]) -> TaskSummary:
-    task_id, task_type, percent, state, created, finished, position = row
-    return TaskSummary(
-        task_id=task_id.decode(),
-        task_type=task_type.decode(),
-        state=State(state.decode()),
-        percent_tenths=int(percent or 0),
-        created_ms=int(created),
-        finished_ms=None if finished is None else int(finished),
-        queue_position=position,
-    )
+def _digest(text: str | None) -> bytes:
+    """What is remembered of an idempotency key or of a body: 16 bytes, however long it is; none of none."""
+    return hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES] if text else b""

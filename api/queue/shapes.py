@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from runner.delivery.tries import PastTry
 
 
+MEBIBYTE: Final = 1024 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A valid task, ready for the queue. `task_input` is JSON text."""
@@ -41,7 +44,8 @@ class Refused:
     """The task is not in the queue.
 
     `code` is `conflict` or `expired` (`detail` is the id of the task that had the idempotency key), `full_length` or
-    `full_bytes` (`detail` is how much waits).
+    `full_bytes` (`detail`: how much waits), `full_receiver` or `full_undelivered` (`detail` is how many bytes wait for
+    delivery), or `full_keys` (`detail` is the milliseconds until there is room for another idempotency key).
     """
 
     code: str
@@ -50,10 +54,17 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How much may wait: tasks, and bytes of their input."""
+    """How much may be held: tasks that wait, bytes of their input, bytes of ended tasks, and idempotency keys.
+
+    Of ended tasks `kept_max_bytes` bounds those with nothing left to deliver, the others those that wait for delivery.
+    """
 
     max_length: int
     max_bytes: int
+    kept_max_bytes: int = 512 * MEBIBYTE
+    undelivered_max_bytes: int = 128 * MEBIBYTE
+    undelivered_max_bytes_per_receiver: int = 32 * MEBIBYTE
+    max_keys: int = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +113,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class StoredBody:
-    """The callback's body of a task, if it has ended; `swept` says that retention took it."""
+    """The callback's body of a task, if it has ended; `swept` says that retention took it, `dropped` why it is gone."""
 
     state: State | None
     body: bytes | None
     swept: bool
+    dropped: str | None = None
 
 
 class Lane(StrEnum):
@@ -180,12 +192,48 @@ class Tries:
 class Redelivered:
     """What came of asking for a delivery again.
 
-    `code` is `due`, `sending` (a try is being made), `no_callback`, `not_ended`, `gone` (the outcome is no longer kept)
-    or `unknown`; only then is there no task.
+    `code` is `due`, `sending` (a try is being made), `no_callback`, `not_ended`, `gone` (the outcome is no longer kept;
+    `detail`: why it was dropped, if it was), `full_receiver` or `full_undelivered` (`detail`: how many bytes wait), or
+    `unknown`; only then is there no task.
     """
 
     code: str
     task: Task | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """What came of giving a delivery up: `given_up`, `delivered`, `no_callback`, `not_ended` or `unknown` (no task)."""
+
+    code: str
+    task: Task | None
+
+
+@dataclass(frozen=True, slots=True)
+class RedeliveredDead:
+    """How many dead deliveries were made due, for how many there was no room, and where the next step begins."""
+
+    made_due: int
+    no_room: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A result that was dropped because too much waited for delivery."""
+
+    task_id: str
+    receiver: str
+    number_of_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What one step of retention did: how many ended tasks it forgot, and which results had to be dropped."""
+
+    forgotten: int
+    dropped: tuple[Dropped, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +265,10 @@ class Counts:
     tasks: Mapping[tuple[str, State], int]
     slots: Mapping[str, int]
     queued_bytes: int
-    body_bytes: int
+    kept_bytes: int
+    undelivered_bytes: int
+    results_dropped: int
+    idempotency_keys: int
     deliveries_pending: int
     deliveries_dead: int
     delivery_late_seconds: float

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from api.core.task import PastAttempt, Reason, task_from_record
+from api.core.task import PastAttempt, Reason, TaskSummary, task_from_record
+from runner.contract import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,3 +26,17 @@ def task_from_view(reply: Sequence[Any]) -> Task:
 def _past_attempt(text: bytes) -> PastAttempt:
     attempt, ended_ms, code, message = json.loads(text)
     return PastAttempt(int(attempt), int(ended_ms), Reason(code, message))
+
+
+def summary_from_row(row: Sequence[Any]) -> TaskSummary:
+    """Return what a list shows of a task, from a row of Lua's `list`."""
+    task_id, task_type, percent, state, created, finished, position = row
+    return TaskSummary(
+        task_id=task_id.decode(),
+        task_type=task_type.decode(),
+        state=State(state.decode()),
+        percent_tenths=int(percent or 0),
+        created_ms=int(created),
+        finished_ms=None if finished is None else int(finished),
+        queue_position=position,
+    )

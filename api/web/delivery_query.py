@@ -13,11 +13,14 @@ from api.queue.shapes import DeadOnes
 from api.web.faults import Fault, bounded, pointer
 from api.web.list_query import DEFAULT_LIMIT, LIMIT, MAX_LIMIT, is_task_id, single_values
 from api.web.problems import Code, Problem
-from api.web.schemas import Redelivery
+from api.web.result_url import refusal
+from api.web.schemas import NewUrl, Redelivery
 from api.web.strict_json import InvalidJson, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from runner.delivery.guard import Policy
 
 PARAMETERS: Final = ("status", "host", "limit", "cursor")
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,6 +79,26 @@ def read_redelivery(raw: bytes) -> tuple[DeadOnes, str]:
         raise Problem(400, Code.INVALID_REQUEST, "The request is not valid.", (fault,))
     which = DeadOnes((wanted.host or "").lower(), _ms(wanted.finished_from), _ms(wanted.finished_before))
     return which, wanted.cursor or ""
+
+
+def read_new_url(raw: bytes, policy: Policy) -> str | None:
+    """Read the body of a request to make one delivery again: the URL it is to go to from now on, if one is given.
+
+    Raises:
+        Problem: 400 that names everything that is wrong.
+    """
+    if not raw:
+        return None
+    try:
+        result_url = NewUrl.model_validate(parse(raw)).result_url
+    except InvalidJson as error:
+        raise Problem(400, Code.INVALID_JSON, error.detail, error.faults) from None
+    except ValidationError as error:
+        faults = (Fault(pointer(*detail["loc"]), detail["msg"]) for detail in error.errors(include_url=False))
+        raise Problem(400, Code.INVALID_REQUEST, "The request is not valid.", bounded(faults)) from None
+    if result_url is not None and (why := refusal(result_url, policy)):
+        raise Problem(400, Code.INVALID_REQUEST, "The request is not valid.", (Fault("/result_url", why),))
+    return result_url
 
 
 def _ms(time: datetime | None) -> int | None:

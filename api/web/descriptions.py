@@ -57,6 +57,8 @@ SUBMIT: Final = _operation(
             Code.BODY_TOO_LARGE,
             Code.UNSUPPORTED_MEDIA_TYPE,
             Code.QUEUE_FULL,
+            Code.UNDELIVERED_FULL,
+            Code.IDEMPOTENCY_FULL,
             Code.UNAVAILABLE,
         ),
     },
@@ -117,7 +119,7 @@ RESULT: Final = _operation(
     "The very bytes of the callback's body, whether or not there is a callback.",
     {
         200: answer("The outcome.", schema_of(schemas.Outcome), "outcome"),
-        **problem_answers(Code.TASK_NOT_FOUND, Code.NOT_ENDED, Code.RESULT_GONE, Code.UNAVAILABLE),
+        **problem_answers(Code.TASK_NOT_FOUND, Code.NOT_ENDED, Code.RESULT_GONE, Code.RESULT_DROPPED, Code.UNAVAILABLE),
     },
     parameters=_TASK_ID,
 )
@@ -132,10 +134,40 @@ DELIVERIES: Final = _operation(
 )
 REDELIVER: Final = _operation(
     "Send a task's outcome again",
-    "Makes its callback due at once, whatever became of it, with the whole schedule of tries before it.",
+    "Makes its callback due at once, whatever became of it, with the whole schedule of tries before it. With a "
+    "`result_url` in the body it goes there from now on; a try that is under way to the old one changes nothing more. "
+    "The body may be left out.",
     {
         202: answer("It is on its way.", schema_of(schemas.Task), "redelivered"),
-        **problem_answers(Code.TASK_NOT_FOUND, Code.NOT_ENDED, Code.NO_CALLBACK, Code.RESULT_GONE, Code.UNAVAILABLE),
+        **problem_answers(
+            Code.INVALID_REQUEST,
+            Code.INVALID_JSON,
+            Code.TASK_NOT_FOUND,
+            Code.NOT_ENDED,
+            Code.NO_CALLBACK,
+            Code.RESULT_GONE,
+            Code.RESULT_DROPPED,
+            Code.BODY_TOO_LARGE,
+            Code.UNSUPPORTED_MEDIA_TYPE,
+            Code.UNDELIVERED_FULL,
+            Code.UNAVAILABLE,
+        ),
+    },
+    parameters=_TASK_ID,
+    requestBody={
+        "required": False,
+        "content": {"application/json": {"schema": schema_of(schemas.NewUrl), "examples": example_of("new_url")}},
+    },
+)
+GIVE_UP: Final = _operation(
+    "Give a task's callback up",
+    "Its delivery is `dead` from now on, and can be asked for again; repeating it changes nothing. A try that is under "
+    "way and goes through makes it `delivered` all the same.",
+    {
+        200: answer("It is given up.", schema_of(schemas.Task), "given_up"),
+        **problem_answers(
+            Code.TASK_NOT_FOUND, Code.NOT_ENDED, Code.NO_CALLBACK, Code.ALREADY_DELIVERED, Code.UNAVAILABLE
+        ),
     },
     parameters=_TASK_ID,
 )

@@ -85,6 +85,9 @@ REDELIVERED: Final = TASK | {
     "finished_at": "2025-08-19T09:24:03.741Z",
     "delivery": DEAD | {"status": "pending", "next_at": "2025-08-19T12:00:00.000Z"},
 }
+GIVEN_UP: Final = REDELIVERED | {
+    "delivery": {"status": "dead", "attempts": 2, "next_at": None, "last_error": "given up by request"},
+}
 LIST: Final = [
     {
         "task_id": EXAMPLE_ID,
@@ -145,8 +148,10 @@ ALL: Final[dict[str, Any]] = {
     "deliveries": DELIVERIES,
     "delivery_list": DELIVERY_LIST,
     "redelivered": REDELIVERED,
+    "given_up": GIVEN_UP,
     "redelivery": {"host": "example.com", "finished_from": "2025-08-19T00:00:00Z"},
-    "redelivered_dead": {"redelivered": 42, "cursor": None},
+    "redelivered_dead": {"redelivered": 42, "no_room": 0, "cursor": None},
+    "new_url": {"result_url": "https://example.com/results"},
     "task_types": TASK_TYPES,
     "metrics": METRICS,
     "healthy": HEALTHY,

@@ -44,7 +44,13 @@ class QueueCollector(Collector):
         yield slots
         yield _gauge("taskpost_slots_limit", "Slots that there are over all types.", self._concurrency)
         yield _gauge("taskpost_queued_input_bytes", "Bytes of input that wait.", counts.queued_bytes)
-        yield _gauge("taskpost_stored_body_bytes", "Bytes of outcomes that are kept.", counts.body_bytes)
+        stored = counts.kept_bytes + counts.undelivered_bytes
+        yield _gauge("taskpost_stored_body_bytes", "Bytes that ended tasks hold, with their outcomes.", stored)
+        undelivered = "Bytes of those whose callback is not delivered yet."
+        yield _gauge("taskpost_undelivered_bytes", undelivered, counts.undelivered_bytes)
+        dropped = "Results that were dropped because too much waited for delivery."
+        yield CounterMetricFamily("taskpost_results_dropped", dropped, value=counts.results_dropped)
+        yield _gauge("taskpost_idempotency_keys", "Idempotency keys that are remembered.", counts.idempotency_keys)
         yield _gauge("taskpost_deliveries_due", "Callbacks that are not delivered yet.", counts.deliveries_pending)
         yield _gauge("taskpost_deliveries_dead", "Callbacks that were given up or blocked.", counts.deliveries_dead)
         late = "Seconds that the earliest callback has been due for, and is not on its way."

@@ -58,6 +58,16 @@ _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
         "The task of this Idempotency-Key was taken by retention.",
         f"This Idempotency-Key was used for task {schemas.EXAMPLE_ID}, which is no longer kept.",
     ),
+    Code.ALREADY_DELIVERED: (
+        409,
+        "The callback is delivered.",
+        "The callback is delivered: nothing is left to give up.",
+    ),
+    Code.RESULT_DROPPED: (
+        410,
+        "Too much waited for delivery, and this result was dropped.",
+        "The result was dropped: more than 33554432 bytes of results waited for example.com.",
+    ),
     Code.RESULT_GONE: (410, "Retention has taken the result.", "The result is no longer kept."),
     Code.BODY_TOO_LARGE: (
         413,
@@ -70,6 +80,16 @@ _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
         "Send the header `Content-Type: application/json`.",
     ),
     Code.QUEUE_FULL: (429, "The queue is full; see `Retry-After`.", "10000 tasks wait already, the most that may."),
+    Code.UNDELIVERED_FULL: (
+        429,
+        "Too many bytes of results wait for this receiver, or for all of them; see `Retry-After`.",
+        "33554432 bytes of results wait for example.com already.",
+    ),
+    Code.IDEMPOTENCY_FULL: (
+        429,
+        "As many Idempotency-Keys are remembered as may be; see `Retry-After`.",
+        "250000 Idempotency-Keys are remembered already.",
+    ),
     Code.UNAVAILABLE: (503, "Redis is away, read-only or full; see `Retry-After`.", "Redis does not answer."),
     Code.NOT_READY: (503, "The service cannot do its work now.", "Redis does not answer."),
 }

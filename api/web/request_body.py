@@ -47,15 +47,16 @@ async def read_json_body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-async def check_no_body(request: Request) -> None:
-    """Check the body of an operation that takes none: there is none, or it says that it is JSON, and is dropped.
+async def read_optional_json_body(request: Request) -> bytes:
+    """Return the body of a request that may come without one; what is sent must say that it is JSON.
 
     Raises:
-        Problem: 415, 413, as for a body that is read.
+        Problem: 415, 413, as for a body that must be there.
     """
     headers = request.headers
     if "content-type" in headers or "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-        await read_json_body(request)
+        return await read_json_body(request)
+    return b""
 
 
 def idempotency_key(headers: Headers) -> str | None:

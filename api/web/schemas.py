@@ -102,10 +102,23 @@ class Redelivery(BaseModel):
     cursor: str | None = Field(default=None, description="Where to go on; take it from the last answer.")
 
 
+class NewUrl(BaseModel):
+    """Where a delivery is to go from now on."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    result_url: str | None = Field(
+        default=None, description="An absolute http or https URL, as at submission; where it went before if left out."
+    )
+
+
 class Redelivered(BaseModel):
     """What has been asked for again."""
 
     redelivered: int = Field(ge=0, description="How many deliveries are due now.")
+    no_room: int = Field(
+        ge=0, description="How many match and stay dead, because too much waits for their receiver already."
+    )
     cursor: str | None = Field(description="Send the same request with it to go on; null when all is done.")
 
 
@@ -219,5 +232,5 @@ class Health(BaseModel):
 
 ALL: Final[tuple[type[BaseModel], ...]] = (
     TaskSubmission, Task, TaskAccepted, TaskSummary, TaskType, Outcome, Problem, Index, Health,
-    Deliveries, DeliverySummary, Redelivery, Redelivered,
+    Deliveries, DeliverySummary, Redelivery, Redelivered, NewUrl,
 )  # fmt: skip

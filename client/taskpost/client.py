@@ -156,14 +156,30 @@ class Client:
         """Return how far a task's callback is, and the tries that were made."""
         return self._read(self._transport.request("GET", _path(task_id) + "/deliveries"), Deliveries.from_json)
 
-    def redeliver(self, task_id: str) -> Task:
-        """Have a task's outcome sent again, at once, whatever became of its callback.
+    def redeliver(self, task_id: str, result_url: str | None = None) -> Task:
+        """Send a task's outcome again, at once, whatever became of its callback.
+
+        Args:
+            task_id: the task.
+            result_url: where it goes from now on; by default where it went before.
 
         Raises:
             Conflict: it has not ended yet, or has no callback.
-            ApiError: with status 410, retention has removed the result.
+            InvalidTask: the URL is not allowed.
+            ApiError: with status 410, the result is no longer kept; with 429, too much waits for that receiver.
         """
-        return self._read(self._transport.request("POST", _path(task_id) + "/redeliver"), Task.from_json)
+        # An empty object rather than nothing: some proxies answer 411 to a POST without a body.
+        content = json.dumps({} if result_url is None else {"result_url": result_url}).encode()
+        path, headers = _path(task_id) + "/redeliver", {"Content-Type": "application/json"}
+        return self._read(self._transport.request("POST", path, content=content, headers=headers), Task.from_json)
+
+    def give_up_delivery(self, task_id: str) -> Task:
+        """Give a task's callback up: it is dead, and can be sent again later. Repeating it changes nothing.
+
+        Raises:
+            Conflict: it has not ended yet, has no callback, or the callback is delivered.
+        """
+        return self._read(self._transport.request("DELETE", _path(task_id) + "/delivery"), Task.from_json)
 
     def list_deliveries(
         self, status: str = "dead", *, host: str | None = None, limit: int | None = None

@@ -1,10 +1,6 @@
--- Put before every verb: the one home of the key names, of the moves between states, and of what an end means.
+-- Put before every verb, after bytes.lua: the moves between states, and what an end means.
 -- KEYS[1] is the instance's prefix, a hash tag, so that every key of an instance lies in one slot.
 -- Payloads (input, body) are opaque here. Times are milliseconds of Redis TIME.
-
-local function key(...)
-  return KEYS[1] .. table.concat({ ... }, ':')
-end
 
 local RECORD_VERSION = '1'
 
@@ -38,10 +34,6 @@ local function now_milliseconds()
   return tonumber(ticked[1]) + math.max(0, math.min(wall - tonumber(ticked[2]), LONGEST_UNTICKED_MILLISECONDS))
 end
 
-local function integer(number)
-  return string.format('%d', number)
-end
-
 local known_types
 
 local function task_types()
@@ -68,7 +60,7 @@ local function announce(task_id, what)
   redis.call('PUBLISH', key('changes'), task_id .. ' ' .. what)
 end
 
--- Wakes a duty of the controller: dispatch, settle or deliver.
+-- Wakes a duty of the controller: dispatch, settle, deliver or retain.
 local function wake(duty)
   redis.call('PUBLISH', key('wakeups'), duty)
 end
@@ -90,21 +82,27 @@ local function move(task_id, task_type, from, to)
   return true
 end
 
-local function enqueue(client, task_type, priority, task_id, input_bytes)
+-- What a task holds while it waits: its input, what an attempt before has saved, and why those before were lost.
+local function waiting_bytes(task_id)
+  return redis.call('STRLEN', key('input', task_id)) + redis.call('STRLEN', key('checkpoint', task_id))
+    + tonumber(redis.call('HGET', key('task', task_id), 'past_bytes') or 0)
+end
+
+local function enqueue(client, task_type, priority, task_id)
   redis.call('ZADD', key('queue', client, task_type), 0, queue_member(priority, task_id))
-  redis.call('HINCRBY', key('totals'), 'queued_bytes', input_bytes)
+  redis.call('HINCRBY', key('totals'), 'queued_bytes', waiting_bytes(task_id))
 end
 
 local function dequeue(client, task_type, priority, task_id)
   redis.call('ZREM', key('queue', client, task_type), queue_member(priority, task_id))
   redis.call('ZREM', key('delayed'), task_id)
-  redis.call('HINCRBY', key('totals'), 'queued_bytes', -redis.call('STRLEN', key('input', task_id)))
+  redis.call('HINCRBY', key('totals'), 'queued_bytes', -waiting_bytes(task_id))
 end
 
 -- A task that is to be tried again after a pause is queued, but stands in no queue until then.
-local function delay(task_id, milliseconds, input_bytes)
+local function delay(task_id, milliseconds)
   redis.call('ZADD', key('delayed'), integer(now_milliseconds() + milliseconds), task_id)
-  redis.call('HINCRBY', key('totals'), 'queued_bytes', input_bytes)
+  redis.call('HINCRBY', key('totals'), 'queued_bytes', waiting_bytes(task_id))
 end
 
 -- Within an attempt the figure never goes back. `words` are those beside it; '' leaves them.
@@ -154,12 +152,17 @@ local function leader()
   return redis.call('GET', key('leader'))
 end
 
-local MAX_ATTEMPTS_TOLD = 20
+local MAX_ATTEMPTS_TOLD, MAX_BYTES_TOLD = 20, 4096
 
--- Keeps of an attempt that was lost, failed or interrupted when and why, for people.
+-- Keeps of an attempt that was lost, failed or interrupted when and why, for people: of so many, and of so many bytes.
 local function keep_past_attempt(task_id, attempt, code, message)
-  redis.call('RPUSH', key('attempts', task_id), cjson.encode({ tonumber(attempt), wall_milliseconds(), code, message }))
-  redis.call('LTRIM', key('attempts', task_id), -MAX_ATTEMPTS_TOLD, -1)
+  local attempts, record = key('attempts', task_id), key('task', task_id)
+  local past = cjson.encode({ tonumber(attempt), wall_milliseconds(), code, message })
+  local number, bytes = redis.call('RPUSH', attempts, past), redis.call('HINCRBY', record, 'past_bytes', #past)
+  while number > MAX_ATTEMPTS_TOLD or bytes > MAX_BYTES_TOLD and number > 1 do
+    bytes = redis.call('HINCRBY', record, 'past_bytes', -#redis.call('LPOP', attempts))
+    number = number - 1
+  end
 end
 
 -- What the leader's verbs answer to everybody else.
@@ -335,35 +338,18 @@ local function unschedule_delivery(host, task_id)
   redis.call('ZREM', key('due', host), task_id)
 end
 
--- The one place where how far a delivery is changes; those that are open and those given up are indexed.
+-- The one place where how far a delivery is changes; those that are open and those given up are indexed, and counted.
 local function set_delivery(task_id, status)
-  redis.call('HSET', key('task', task_id), 'delivery', status)
-  local open = status == 'pending' or status == 'sending'
+  local record = key('task', task_id)
+  local fields = redis.call('HMGET', record, 'delivery', 'bytes', 'result_url')
+  local open = is_open(status)
+  if fields[2] then
+    recount(task_id, host_of(fields[3]), tonumber(fields[2]), is_open(fields[1]), open)
+  end
+  redis.call('HSET', record, 'delivery', status)
   local given_up = status == 'dead' or status == 'blocked'
   redis.call(open and 'ZADD' or 'ZREM', key('deliveries', 'pending'), unpack(open and { 0, task_id } or { task_id }))
   redis.call(given_up and 'ZADD' or 'ZREM', key('deliveries', 'dead'), unpack(given_up and { 0, task_id } or { task_id }))
-end
-
--- Makes a delivery due at once, with its whole schedule before it. One that is being sent is left to its sender.
--- -> its status before, or false if there is no outcome to deliver any more
-local function redeliver(task_id)
-  local record = key('task', task_id)
-  local fields = redis.call('HMGET', record, 'delivery', 'result_url', 'delivery_attempts')
-  local status = fields[1]
-  if not status or redis.call('EXISTS', key('body', task_id)) == 0 then
-    return false
-  end
-  if status ~= 'sending' then
-    local host = host_of(fields[2])
-    set_delivery(task_id, 'pending')
-    redis.call('HSET', record, 'delivery_before', fields[3] or '0')
-    redis.call('HDEL', record, 'delivery_lost')
-    unschedule_delivery(host, task_id)
-    schedule_delivery(host, task_id, integer(now_milliseconds()))
-    announce(task_id, 'pending')
-    wake('deliver')
-  end
-  return status
 end
 
 -- An entry of the line of ended tasks: the id, and when it ended by the steady clock.
@@ -376,7 +362,7 @@ end
 -- own for `lease` milliseconds, if the receiver is one that answers; '' leaves it to the service at once }
 local function conclude(task_id, outcome)
   local record = key('task', task_id)
-  local fields = redis.call('HMGET', record, 'type', 'state', 'client', 'priority', 'result_url')
+  local fields = redis.call('HMGET', record, 'type', 'state', 'client', 'priority', 'result_url', 'message', 'past_bytes')
   local task_type, from, result_url = fields[1], fields[2], fields[5]
   if not move(task_id, task_type, from, outcome.state) then
     return false
@@ -398,10 +384,14 @@ local function conclude(task_id, outcome)
   unstage(task_id)
   redis.call('DEL', key('input', task_id), key('checkpoint', task_id))
   redis.call('SET', key('body', task_id), outcome.body)
-  redis.call('HINCRBY', key('totals'), 'body_bytes', #outcome.body)
   redis.call('RPUSH', key('ended'), ended_entry(task_id, now_milliseconds()))
+  local bytes = TASK_BYTES + #outcome.body + #(result_url or '') + #outcome.error_message + #(fields[6] or '')
+    + tonumber(fields[7] or 0)
+  redis.call('HSET', record, 'bytes', integer(bytes))
+  count_kept(bytes)
   if result_url then
     local host = host_of(result_url)
+    expect(task_id, host, -1)
     local is_senders = outcome.delivery_token ~= '' and may_attempt(host, task_id)
     schedule_delivery(host, task_id, integer(now_milliseconds() + (is_senders and outcome.lease or 0)))
     set_delivery(task_id, is_senders and 'sending' or 'pending')
@@ -410,29 +400,8 @@ local function conclude(task_id, outcome)
     end
     wake('deliver')
   end
+  if over_bounds(result_url and host_of(result_url)) then
+    wake('retain')
+  end
   return true
-end
-
--- All that is shown of one task: its id, its record as a flat list, its place in the queue, its next delivery try, and
--- its attempts that were lost or failed, as JSON.
-local function view(task_id)
-  local record = redis.call('HGETALL', key('task', task_id))
-  local named = {}
-  for index = 1, #record, 2 do
-    named[record[index]] = record[index + 1]
-  end
-  local position = false
-  if named.state == 'queued' then
-    position = queue_position(named.client, named.priority, task_id)
-  end
-  local due = false
-  if named.delivery == 'pending' then
-    due = redis.call('ZSCORE', key('due', host_of(named.result_url)), task_id)
-    due = due and integer(due - now_milliseconds() + wall_milliseconds())
-  end
-  local past = {}
-  if named.losses or named.retried or named.suspensions or named.unbegun then
-    past = redis.call('LRANGE', key('attempts', task_id), 0, -1)
-  end
-  return { task_id, record, position, due, past }
 end

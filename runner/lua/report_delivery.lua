@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- A sender reports one attempt. Its lease's token must be the current one; a late report can only raise to delivered.
+-- A sender reports one attempt. Its lease's token must be the current one; a late report can only raise to delivered,
+-- and not even that once the delivery has been given another URL: it was to the old one.
 -- What is kept of a good first attempt is short and lies in the record; of all others the newest are kept.
 -- ARGV: task_id, token, status (delivered | pending | dead | blocked), delay_milliseconds, error,
 --       try ('': nothing was tried, the delivery is only put back), answer,
@@ -10,12 +11,16 @@ local MAX_TRIES, SHORT = 20, 64
 local task_id, token, status, delay, fault = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local try, answer, standing, account, counts = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local record = key('task', task_id)
-local fields = redis.call('HMGET', record, 'delivery', 'delivery_token', 'result_url')
+local fields = redis.call('HMGET', record, 'delivery', 'delivery_token', 'result_url', 'moved')
 local current = fields[1]
 if not current or not fields[3] then
   return false
 end
 local host = host_of(fields[3])
+if fields[4] and fields[2] ~= token then
+  end_probe(task_id, standing ~= 'slow')
+  return current
+end
 if standing ~= '' then
   note_receiver(host, standing, account)
 end
@@ -37,15 +42,16 @@ if try ~= '' then
   if number == 1 and status == 'delivered' and #try <= SHORT and answer == '' then
     redis.call('HSET', record, 'try', try)
   else
-    redis.call('RPUSH', key('tries', task_id), try)
-    if number > MAX_TRIES then
-      redis.call('LTRIM', key('tries', task_id), -MAX_TRIES, -1)
+    local tries, more = key('tries', task_id), #try + #answer - #(redis.call('GET', key('answer', task_id)) or '')
+    if redis.call('RPUSH', tries, try) > MAX_TRIES then
+      more = more - #redis.call('LPOP', tries)
     end
     if answer == '' then
       redis.call('DEL', key('answer', task_id))
     else
       redis.call('SET', key('answer', task_id), answer)
     end
+    charge(task_id, host, status, more)
   end
 end
 unschedule_delivery(host, task_id)

@@ -524,7 +524,7 @@ def test_r06_an_external_redis_by_its_address():
 
 def test_the_bundled_valkey_keeps_what_it_answered():
     lines = the("ConfigMap", "taskpost-valkey", template())["data"]["valkey.conf"].splitlines()
-    assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction", "maxmemory 1gb"} <= set(lines)
+    assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction", "maxmemory 1536mb"} <= set(lines)
 
 
 def test_signing_keys_are_taken_as_given():

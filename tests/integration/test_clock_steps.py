@@ -144,9 +144,9 @@ async def test_an_ended_task_is_kept_as_long(ticked, stepped, step_ms):
     await conclude(ticked, task, State.CANCELLED, Reason("cancelled", "by request"))
     retention = Retention(60.0, 100, 1_000_000)
     await stepped(step_ms)
-    assert await ticked.sweep(retention) == 0
+    assert (await ticked.sweep(retention)).forgotten == 0
     await ticked.tick("machine", 1_000_000 + 61_000)
-    assert await ticked.sweep(retention) == 1
+    assert (await ticked.sweep(retention)).forgotten == 1
 
 
 @steps

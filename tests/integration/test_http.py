@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tests.support.valkey import ValkeyServer
 
 UNKNOWN_ID = schemas.EXAMPLE_ID
+TASK_BYTES = 1024
 ANYTHING = {"result_url": None, "task_type": "anything"}
 
 
@@ -394,7 +395,7 @@ async def test_a_key_of_a_task_that_is_no_longer_kept(client: httpx.AsyncClient,
     headers = {"Idempotency-Key": "k"}
     task_id = (await client.post("/api/tasks", json=VALID, headers=headers)).json()["task"]["task_id"]
     await client.delete(f"/api/tasks/{task_id}")
-    assert await queue.sweep(Retention(3600, 0, 0)) == 1
+    assert (await queue.sweep(Retention(3600, 0, 0))).forgotten == 1
     response = await client.post("/api/tasks", json=VALID, headers=headers)
     assert task_id in problem(response, 410, "task_expired")["detail"]
 
@@ -476,7 +477,7 @@ async def test_r07_the_list_outlives_records_that_are_gone(
     assert (await client.get("/api/tasks")).headers["x-total-count"] == "4"
     for task_id in tasks[:2]:
         await client.delete(f"/api/tasks/{task_id}")
-    assert await queue.sweep(Retention(3600, 0, 0)) == 2
+    assert (await queue.sweep(Retention(3600, 0, 0))).forgotten == 2
     response = await client.get("/api/tasks")
     assert [task["task_id"] for task in response.json()] == tasks[:2:-1]
     assert response.headers["x-total-count"] == "2"
@@ -534,7 +535,7 @@ async def test_a_wrong_request_to_send_again_is_told(client: httpx.AsyncClient, 
 async def test_any_time_that_there_is_can_be_asked_for(client: httpx.AsyncClient, time: str) -> None:
     for name in ("finished_from", "finished_before"):
         response = await client.post("/api/deliveries/redeliver", json={name: time})
-        assert (response.status_code, response.json()) == (202, {"redelivered": 0, "cursor": None})
+        assert (response.status_code, response.json()) == (202, {"redelivered": 0, "no_room": 0, "cursor": None})
 
 
 @pytest.mark.parametrize(
@@ -673,7 +674,7 @@ async def test_metrics(client: httpx.AsyncClient, queue: Queue) -> None:
     await submit(client)
     await queue.claim(4, {"fibonacci": None})
     cancelled = await submit(client, task_type="sleep", task_input={"seconds": 1}, result_url="http://example.com/")
-    await client.delete(f"/api/tasks/{cancelled['task_id']}")
+    cancelled_reason = (await client.delete(f"/api/tasks/{cancelled['task_id']}")).json()["error"]["message"]
     response = await client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")
     lines = response.text.splitlines()
@@ -688,7 +689,11 @@ async def test_metrics(client: httpx.AsyncClient, queue: Queue) -> None:
     ):
         assert line in lines
     size = len((await client.get(f"/api/tasks/{cancelled['task_id']}/result")).content)
+    size += len("http://example.com/") + len(cancelled_reason) + TASK_BYTES
     assert f"taskpost_stored_body_bytes {size}.0" in lines
+    assert f"taskpost_undelivered_bytes {size}.0" in lines
+    assert "taskpost_results_dropped_total 0.0" in lines
+    assert "taskpost_idempotency_keys 0.0" in lines
     lateness = re.compile(r"^taskpost_delivery_late_seconds [\d.]+$", re.MULTILINE)
     assert lateness.search(response.text)
     assert lateness.sub("", (await client.get("/metrics")).text) == lateness.sub("", response.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,7 +17,7 @@ from api.queue.queue import Queue
 from api.queue.shapes import Accepted, QueueLimits, Refused, Retention, Slot, Submission
 from runner.attempt import Attempt
 from runner.connect import connect, connect_async
-from runner.contract import ENDS, MOVES, DeliveryStatus, State
+from runner.contract import ENDS, MOVES, DeliveryStatus, State, key_prefix
 from runner.delivery.post import Try
 from runner.delivery.tries import Sent
 from runner.outcome import Outcome
@@ -27,7 +28,19 @@ from tests.support.rooms import room_for
 TYPES = ("fast", "slow")
 INPUT = '{"n":1}'
 BODY = b'{"outcome":"of a task"}'
-LIMITS = QueueLimits(max_length=6, max_bytes=10_000)
+BODIES = (BODY, b'"' + b"x" * 2000 + b'"')
+TASK_BYTES = 1024
+MOST_BYTES = TASK_BYTES + 3_000
+RECEIVERS = ("127.0.0.1", "127.0.0.1:1")
+OPEN = {DeliveryStatus.PENDING, DeliveryStatus.SENDING}
+PREFIX = key_prefix("model")
+LIMITS = QueueLimits(
+    max_length=6,
+    max_bytes=10_000,
+    kept_max_bytes=1_000_000,
+    undelivered_max_bytes=9_000,
+    undelivered_max_bytes_per_receiver=5_000,
+)
 HOUR_SECONDS = 3600.0
 
 
@@ -51,6 +64,10 @@ class ModelTask:
     suspended: set[int] = field(default_factory=set)
     holder: str | None = None
     staged: bool = False
+    receiver: str | None = None
+    dropped: bool = False
+    body: bytes = BODY
+    moved: bool = False
 
     def move(self, state: State) -> None:
         assert state in MOVES[self.state]
@@ -79,6 +96,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue = Queue(self.client, "model")
         self.model: dict[str, ModelTask] = {}
         self.ended: list[str] = []
+        self.arrived: list[str] = []
         self.keys: dict[str, tuple[str, str]] = {}
         self.leases: dict[str, str] = {}
 
@@ -132,12 +150,13 @@ class QueueMachine(RuleBasedStateMachine):
         target=tasks,
         task_type=st.sampled_from(TYPES),
         priority=st.sampled_from((-100, 0, 0, 7, 100)),
-        has_callback=st.booleans(),
+        receiver=st.sampled_from((None, *RECEIVERS)),
         idempotency_key=st.sampled_from((None, None, "first", "second")),
         digest=st.sampled_from(("a", "b")),
     )
-    def submit(self, task_type, priority, has_callback, idempotency_key, digest):
-        url = "http://127.0.0.1/" if has_callback else None
+    def submit(self, task_type, priority, receiver, idempotency_key, digest):
+        url = receiver and f"http://{receiver}/"
+        has_callback = url is not None
         submission = Submission(task_type, INPUT, url, priority, 60_000, idempotency_key, digest)
         reply = self.do(self.queue.submit(submission, LIMITS))
         known = self.keys.get(idempotency_key or "")
@@ -155,9 +174,13 @@ class QueueMachine(RuleBasedStateMachine):
         if len(self.waiting()) >= LIMITS.max_length:
             assert reply == Refused("full_length", str(len(self.waiting())))
             return multiple()
+        if isinstance(reply, Refused):  # when there is room has tests of its own
+            assert reply.code in {"full_receiver", "full_undelivered"}
+            assert receiver
+            return multiple()
         assert isinstance(reply, Accepted)
         assert not reply.replayed
-        task = ModelTask(reply.task.task_id, task_type, priority, has_callback)
+        task = ModelTask(reply.task.task_id, task_type, priority, has_callback, receiver=receiver)
         task.delivery = DeliveryStatus.WAITING if has_callback else DeliveryStatus.NONE
         assert not self.model or task.task_id > max(self.model), "ids rise in the order of submission"
         self.model[task.task_id] = task
@@ -187,8 +210,10 @@ class QueueMachine(RuleBasedStateMachine):
         fitting = [task for task in self.waiting() if free and task.task_type in open_types]
         if not fitting:
             assert claim is None
+            self.see_what_was_dropped()
             return multiple()
         task = fitting[0]
+        self.see_what_was_dropped()
         assert claim is not None
         assert claim.attempt_id.task_id == task.task_id
         task.move(State.STARTING)
@@ -199,6 +224,19 @@ class QueueMachine(RuleBasedStateMachine):
         task.slots.add(task.attempt)
         return claim.attempt_id, claim.token
 
+    def see_what_was_dropped(self):
+        """The service made room: those that it dropped are the oldest of their receivers, and are dead."""
+        for receiver in RECEIVERS:
+            left = self.sync_client.zrange(f"{PREFIX}undelivered:{receiver}", 0, -1)
+            before = [i for i in self.arrived if self.model[i].receiver == receiver and self.model[i].delivery in OPEN]
+            gone = len(before) - len(left)
+            assert [task_id.encode() for task_id in before[gone:]] == left, "the oldest go"
+            for task_id in before[:gone]:
+                task = self.model[task_id]
+                task.delivery, task.dropped = DeliveryStatus.DEAD, True
+                self.leases.pop(task_id, None)
+                self.arrived.remove(task_id)
+
     @rule(target=attempts, percent=st.floats(0, 100))
     def claim_and_run(self, percent):
         attempt = self.claim(4, None, 3)
@@ -206,6 +244,24 @@ class QueueMachine(RuleBasedStateMachine):
             self.start(attempt, "holder")
             self.progress(attempt, percent)
         return attempt
+
+    @rule(
+        receiver=st.sampled_from(RECEIVERS),
+        body=st.sampled_from(BODIES),
+        statuses=st.lists(st.sampled_from((None, None, DeliveryStatus.PENDING, DeliveryStatus.DELIVERED)), max_size=4),
+    )
+    def bring_results(self, receiver, body, statuses):
+        """Tasks that are run to their ends, all in one: results pile up that way."""
+        for _ in statuses:
+            self.submit("fast", 100, receiver, None, "")
+        for status in statuses:
+            attempt = self.claim(100, None)
+            if isinstance(attempt, tuple):
+                self.start(attempt, "holder")
+                self.finish(attempt, State.DONE, wrong_token=False, percent=0, body=body)
+                self.release(attempt)
+                if status is not None:
+                    self.report_delivery(attempt[0].task_id, late=False, status=status)
 
     @rule(attempt=attempts, holder=st.sampled_from(("holder", "other")))
     def start(self, attempt, holder):
@@ -297,8 +353,9 @@ class QueueMachine(RuleBasedStateMachine):
         state=st.sampled_from((State.DONE, State.FAILED)),
         wrong_token=st.booleans(),
         percent=st.floats(0, 100),
+        body=st.sampled_from(BODIES),
     )
-    def finish(self, attempt, state, wrong_token, percent):
+    def finish(self, attempt, state, wrong_token, percent, body):
         attempt_id, token = attempt
         task = self.model.get(attempt_id.task_id)
         error = None if state is State.DONE else {"code": "task_error", "message": "it broke"}
@@ -306,11 +363,16 @@ class QueueMachine(RuleBasedStateMachine):
         finish = self.report(attempt_id, "wrong" if wrong_token else token).finish
         right = task is not None and not wrong_token and task.attempt == attempt_id.attempt and task.token == token
         if right and task.state is State.RUNNING:
-            finish(outcome, BODY, 5, until=0)
-            task.end(state, DeliveryStatus.SENDING)
+            finish(outcome, body, 5, until=0)
+            # Whether the runner may make the first attempt depends on what is known of the receiver, and on the time.
+            found = self.do(self.queue.read(task.task_id))[0].delivery.status
+            task.end(state, DeliveryStatus.SENDING if found is DeliveryStatus.SENDING else DeliveryStatus.PENDING)
+            task.body = body
             self.ended.append(task.task_id)
+            self.arrived += [task.task_id] if task.has_callback else []
             task.tenths = 1000 if state is State.DONE else max(task.tenths, min(int(percent * 10), 999))
-            self.leases[task.task_id] = token
+            if found is DeliveryStatus.SENDING:
+                self.leases[task.task_id] = token
         elif right and task.state is state:
             finish(outcome, b"a repeat changes nothing", 6, until=0)
         else:
@@ -365,6 +427,7 @@ class QueueMachine(RuleBasedStateMachine):
         if possible:
             task.end(State.CANCELLED, DeliveryStatus.PENDING)
             self.ended.append(task_id)
+            self.arrived += [task_id] if task.has_callback else []
 
     @rule(limit=st.integers(1, 3), token=st.sampled_from(("sender-1", "sender-2")))
     def lease_deliveries(self, limit, token):
@@ -388,32 +451,74 @@ class QueueMachine(RuleBasedStateMachine):
         task = self.model.get(task_id)
         if task is None or task.delivery in {DeliveryStatus.NONE, DeliveryStatus.WAITING, DeliveryStatus.DELIVERED}:
             return
-        if status is DeliveryStatus.DELIVERED or token == self.leases.get(task_id):
+        if (status is DeliveryStatus.DELIVERED and not task.moved) or token == self.leases.get(task_id):
             task.delivery = status
+            if status not in OPEN and task_id in self.arrived:
+                self.arrived.remove(task_id)
             task.tries += 1
             task.tries_since += 1
             self.leases.pop(task_id, None)
 
+    @rule(attempt=attempts, data=st.sampled_from(('"a"', '"' + "b" * 500 + '"')))
+    def save(self, attempt, data):
+        attempt_id, token = attempt
+        self.report(attempt_id, token).save(data)
+
     @rule(task_id=tasks)
-    def redeliver(self, task_id):
-        code = self.do(self.queue.deliveries.redeliver(task_id)).code
+    def give_up(self, task_id):
+        code = self.do(self.queue.deliveries.give_up(task_id, "given up")).code
         task = self.model.get(task_id)
+        if task is None:
+            assert code == "unknown"
+        elif not task.has_callback:
+            assert code == "no_callback"
+        elif task.state not in ENDS:
+            assert code == "not_ended"
+        elif task.delivery is DeliveryStatus.DELIVERED:
+            assert code == "delivered"
+        else:
+            assert code == "given_up"
+            if task.delivery in OPEN:
+                task.delivery = DeliveryStatus.DEAD
+                self.leases.pop(task_id, None)
+                self.arrived.remove(task_id)
+
+    @rule(task_id=tasks, receiver=st.sampled_from((None, None, *RECEIVERS)))
+    def redeliver(self, task_id, receiver):
+        task = self.model.get(task_id)
+        url = receiver and f"http://{receiver}/"
+        code = self.do(self.queue.deliveries.redeliver(task_id, url)).code
+        moves = task is not None and receiver not in {None, task.receiver}
+        if task is not None and task.has_callback and task.state in ENDS and task.dropped:
+            assert code == "gone"
+            return
+        if code in {"full_receiver", "full_undelivered"}:
+            assert moves or task.delivery not in OPEN
+            return
         if task is None:
             assert code == "unknown"
         elif task.delivery is DeliveryStatus.NONE:
             assert code == "no_callback"
         elif task.state not in ENDS:
             assert code == "not_ended"
-        elif task.delivery is DeliveryStatus.SENDING:
+        elif task.delivery is DeliveryStatus.SENDING and not moves:
             assert code == "sending"
         else:
             assert code == "due"
+            if moves and task_id in self.arrived:
+                self.arrived.remove(task_id)
+            if task_id not in self.arrived:
+                self.arrived.append(task_id)
+            if moves:
+                task.receiver, task.moved = receiver, True
+            self.leases.pop(task_id, None)
             task.delivery = DeliveryStatus.PENDING
             task.tries_since = 0
 
     @rule(keep=st.integers(0, 2))
     def sweep(self, keep):
-        self.do(self.queue.sweep(Retention(HOUR_SECONDS * 10_000_000, keep, 10_000)))
+        self.do(self.queue.sweep(Retention(HOUR_SECONDS * 10_000_000, keep, 1_000_000)))
+        self.see_what_was_dropped()
         count = len(self.ended)
         for task_id in list(self.ended):
             if count <= keep:
@@ -435,7 +540,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert body.swept
             return
         assert body.state is model.state
-        assert body.body == (BODY if model.state in ENDS else None)
+        assert body.body == (model.body if model.state in ENDS and not model.dropped else None)
+        assert (body.dropped is not None) == model.dropped
 
     @invariant()
     def every_task_is_as_the_model(self):
@@ -463,11 +569,51 @@ class QueueMachine(RuleBasedStateMachine):
                 break
         assert seen == expected
 
+    def waiting_bytes(self, task: ModelTask) -> int:
+        past = self.sync_client.lrange(f"{PREFIX}attempts:{task.task_id}", 0, -1)
+        saved = self.sync_client.get(f"{PREFIX}checkpoint:{task.task_id}") or b""
+        return len(INPUT) + len(saved) + sum(map(len, past))
+
+    def ended_bytes(self, task: ModelTask) -> int:
+        """What a task that has ended is to be counted with: all its texts, and a fixed number for the rest."""
+        record = self.sync_client.hgetall(f"{PREFIX}task:{task.task_id}")
+        texts = [record.get(name, b"") for name in (b"result_url", b"error_message", b"message", b"dropped")]
+        texts += [self.sync_client.get(f"{PREFIX}{name}:{task.task_id}") or b"" for name in ("body", "answer")]
+        for name in ("attempts", "tries"):
+            texts += self.sync_client.lrange(f"{PREFIX}{name}:{task.task_id}", 0, -1)
+        return TASK_BYTES + sum(map(len, texts))
+
+    @invariant()
+    def bytes_are_those_of_the_records(self):
+        """All counters are sums over what is there, and name no receiver of which nothing waits."""
+        kept, undelivered, line, expected = 0, Counter(), defaultdict(set), Counter()
+        for task in self.model.values():
+            receiver = task.receiver
+            if task.state not in ENDS:
+                expected.update([receiver] if receiver else [])
+            elif task.delivery in OPEN:
+                undelivered[receiver] += self.ended_bytes(task)
+                line[receiver].add(task.task_id.encode())
+            else:
+                kept += self.ended_bytes(task)
+        counts = self.do(self.queue.counts())
+        assert (counts.kept_bytes, counts.undelivered_bytes) == (kept, sum(undelivered.values()))
+        scores = self.sync_client.zrange(f"{PREFIX}undelivered", 0, -1, withscores=True)
+        assert {name.decode(): score for name, score in scores} == undelivered
+        lines = {name: set(self.sync_client.zrange(f"{PREFIX}undelivered:{name}", 0, -1)) for name in RECEIVERS}
+        assert {name: ids for name, ids in lines.items() if ids} == line
+        assert {k.decode(): int(v) for k, v in self.sync_client.hgetall(f"{PREFIX}expected").items()} == expected
+
+    @invariant()
+    def no_more_waits_than_may(self):
+        counts = self.do(self.queue.counts())
+        slots = sum(len(task.slots) for task in self.model.values())
+        assert counts.undelivered_bytes <= LIMITS.undelivered_max_bytes + (slots + 1) * MOST_BYTES
+
     @invariant()
     def counts_are_the_model(self):
         counts = self.do(self.queue.counts())
-        assert counts.queued_bytes == len(INPUT) * len(self.waiting())
-        assert counts.body_bytes == len(BODY) * len(self.ended)
+        assert counts.queued_bytes == sum(map(self.waiting_bytes, self.waiting()))
         slots = {(t.task_id, attempt) for t in self.model.values() for attempt in t.slots}
         assert {(s.attempt_id.task_id, s.attempt_id.attempt) for s in self.do(self.queue.slots())} == slots
         unsettled = [t for t in self.model.values() if t.state in {State.STARTING, State.RUNNING}]

@@ -5,12 +5,19 @@
 --       then for each type its name, its limit (-1: none; suspended attempts count), its retries, the first pause before one
 --       in milliseconds, and the codes of errors that call for one, each between commas
 -- -> { task_id, attempt, type, timeout_milliseconds } or false if no task waits or no slot is free
+local ROOM_STEP = 16
 local client, concurrency, token, owner, most_suspended = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 if not leads(owner) then
   return redis.error_reply(NOT_LEADING)
 end
 if slots_used() >= concurrency then
   return false
+end
+-- What runs may bring a result: room is made first, so that more is never held than the bounds and one result for each slot.
+make_room(ROOM_STEP)
+local bound = bounds()
+if tonumber(redis.call('HGET', key('totals'), 'kept_bytes') or 0) > bound.kept then
+  retain(math.huge, math.huge, bound.kept, ROOM_STEP)
 end
 
 for _, task_id in ipairs(redis.call('ZRANGEBYSCORE', key('delayed'), '-inf', integer(now_milliseconds()), 'LIMIT', 0, 100)) do

@@ -1,5 +1,7 @@
 #!lua flags=no-writes
--- -> { rows of { type, state, tasks }, rows of { type, slots used }, queued bytes, body bytes, open deliveries,
+-- ARGV: client
+-- -> { rows of { type, state, tasks }, rows of { type, slots used }, { queued, kept, undelivered bytes, results dropped,
+--      idempotency keys }, open deliveries,
 --      deliveries given up, milliseconds that the earliest due one is late, rows of { status, tries that led to it } }
 local tasks, slots = {}, {}
 for _, task_type in ipairs(task_types()) do
@@ -8,7 +10,11 @@ for _, task_type in ipairs(task_types()) do
   end
   slots[#slots + 1] = { task_type, redis.call('ZCARD', key('slots', task_type)) }
 end
-local totals = redis.call('HMGET', key('totals'), 'queued_bytes', 'body_bytes')
+local totals = redis.call('HMGET', key('totals'), 'queued_bytes', 'kept_bytes', 'undelivered_bytes', 'dropped')
+for index = 1, 4 do
+  totals[index] = totals[index] or '0'
+end
+totals[5] = integer(number_of_keys(ARGV[1]))
 -- Lanes are served in turn, so their scores tell who is next and not who is late; a glance at the next ones is enough.
 local GLANCE = 100
 local late, now = 0, now_milliseconds()
@@ -29,5 +35,5 @@ local tries = {}
 for _, status in ipairs({ 'delivered', 'pending', 'dead', 'blocked' }) do
   tries[#tries + 1] = { status, redis.call('HGET', key('totals'), 'tries_' .. status) or '0' }
 end
-return { tasks, slots, totals[1] or '0', totals[2] or '0', redis.call('ZCARD', key('deliveries', 'pending')),
+return { tasks, slots, totals, redis.call('ZCARD', key('deliveries', 'pending')),
   redis.call('ZCARD', key('deliveries', 'dead')), integer(late), tries }

@@ -15,26 +15,25 @@ if fields[2] ~= attempt or (state ~= 'starting' and state ~= 'running') then
   return 0
 end
 move(task_id, task_type, state, 'queued')
-local input_bytes = redis.call('STRLEN', key('input', task_id))
+if kind == 'unstarted' then -- nothing has ever borne this number, and the next claim has a token of its own
+  redis.call('HINCRBY', record, 'attempt', -1)
+elseif kind ~= '' then
+  keep_past_attempt(task_id, attempt, code, message)
+end
 if kind == 'retry' then
-  delay(task_id, backoff(task_id), input_bytes)
+  delay(task_id, backoff(task_id))
   redis.call('HINCRBY', record, 'retried', 1)
 elseif kind == 'unbegun' then
-  delay(task_id, tonumber(ARGV[7]), input_bytes)
+  delay(task_id, tonumber(ARGV[7]))
   redis.call('HINCRBY', record, 'unbegun', 1)
 else
-  enqueue(fields[4], task_type, fields[5], task_id, input_bytes)
+  enqueue(fields[4], task_type, fields[5], task_id)
 end
 redis.call('HDEL', record, 'token', 'holder', 'claimed', 'started', 'begun', 'suspended', 'start_used', 'percent', 'message', 'stop',
   'retry_code', 'retry_message', 'retry_delay')
 unstage(task_id)
 if kind == 'loss' then
   redis.call('HINCRBY', record, 'losses', 1)
-end
-if kind == 'unstarted' then -- nothing has ever borne this number, and the next claim has a token of its own
-  redis.call('HINCRBY', record, 'attempt', -1)
-elseif kind ~= '' then
-  keep_past_attempt(task_id, attempt, code, message)
 end
 if code ~= '' then
   redis.call('HSET', record, 'waiting_code', code, 'waiting_message', message)

@@ -2,18 +2,18 @@
 -- Puts a task in the queue, unless its idempotency key is known or a limit of the queue is reached.
 -- The id is a UUIDv7 of Redis TIME with a counter (RFC 9562, 6.2, method 1), so that ids rise in the order of submission.
 -- ARGV: client, type, priority, result_url, timeout_milliseconds, input, random, max_length, max_bytes,
---       idempotency_key, digest, idempotency_milliseconds
+--       kept bytes, undelivered bytes, those for each receiver,
+--       digest of the idempotency key, digest of the body, idempotency_milliseconds, max_keys
 -- -> { 'accepted' | 'replayed', view } or { 'conflict' | 'expired', task_id } or { 'full_length' | 'full_bytes', now }
+--    or { 'full_receiver' | 'full_undelivered', bytes that wait } or { 'full_keys', milliseconds until there is room }
 local client, task_type, priority, result_url, timeout = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local input, random, max_length, max_bytes = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
-local idempotency_key, digest, idempotency_lifetime = ARGV[10], ARGV[11], ARGV[12]
+local idempotency_key, digest, idempotency_lifetime, max_keys = ARGV[13], ARGV[14], tonumber(ARGV[15]), tonumber(ARGV[16])
 
-local known_key = key('idempotency', client, idempotency_key)
 if idempotency_key ~= '' then
-  local known = redis.call('GET', known_key)
-  if known then
-    local task_id = string.sub(known, 1, 36)
-    if string.sub(known, 38) ~= digest then
+  local task_id, known_digest = known_task(client, idempotency_key, idempotency_lifetime)
+  if task_id then
+    if known_digest ~= digest then
       return { 'conflict', task_id }
     end
     if redis.call('EXISTS', key('task', task_id)) == 0 then
@@ -31,9 +31,22 @@ if length >= max_length then
   return { 'full_length', length }
 end
 local totals = key('totals')
-local bytes = tonumber(redis.call('HGET', totals, 'queued_bytes') or 0)
+local known = redis.call('HMGET', totals, 'queued_bytes', 'bounds')
+local bytes = tonumber(known[1] or 0)
 if bytes + #input > max_bytes then
   return { 'full_bytes', bytes }
+end
+local given = table.concat({ ARGV[10], ARGV[11], ARGV[12], ARGV[9] }, ' ')
+if known[2] ~= given then
+  redis.call('HSET', totals, 'bounds', given)
+end
+local full = result_url ~= '' and no_room(host_of(result_url))
+if full then
+  return full
+end
+local wait = idempotency_key ~= '' and wait_for_room(client, idempotency_lifetime, max_keys)
+if wait then
+  return { 'full_keys', wait }
 end
 
 local created = wall_milliseconds()
@@ -60,9 +73,12 @@ redis.call('HSET', key('task', task_id), unpack(record))
 redis.call('SET', key('input', task_id), input)
 redis.call('SADD', key('types'), task_type)
 redis.call('ZADD', key('index', 'queued', task_type), 0, task_id)
-enqueue(client, task_type, priority, task_id, #input)
+enqueue(client, task_type, priority, task_id)
+if result_url ~= '' then
+  expect(task_id, host_of(result_url), 1)
+end
 if idempotency_key ~= '' then
-  redis.call('SET', known_key, task_id .. ' ' .. digest, 'PX', idempotency_lifetime)
+  remember_key(client, idempotency_key, task_id, digest)
 end
 announce(task_id, 'queued')
 -- If others of its type wait, either no slot is free for them, and the next one freed wakes the dispatcher, or it is at work.

@@ -11,6 +11,7 @@ from api.web.cancel import cancel
 from api.web.list_query import is_task_id, read_query
 from api.web.operation import Operation
 from api.web.problems import Code, Problem, no_such_task
+from api.web.refusals import refusal_of
 from api.web.representation import summary_view, task_view, waiting_reason
 from api.web.request_body import idempotency_key, read_json_body
 from runner.contract import ENDS
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from api.web.services import Services
     from api.web.submission import Intake
 
-RETRY_WHEN_FULL_SECONDS: Final = 5
-
 
 async def submit_task(request: Request) -> Response:
     """Answer POST. It does no more than it must: see the budget in the design's section 12."""
@@ -34,7 +33,7 @@ async def submit_task(request: Request) -> Response:
     submission = intake.read(await read_json_body(request), key)
     outcome = await services.queue.submit(submission, services.settings.queue_limits)
     if isinstance(outcome, Refused):
-        raise _refusal(outcome)
+        raise refusal_of(outcome, services.settings.queue_limits)
     task = outcome.task
     headers = {"Location": f"tasks/{task.task_id}"}
     if outcome.replayed:
@@ -85,23 +84,11 @@ async def read_result(request: Request, task_id: str) -> Response:
         raise no_such_task(task_id)
     if stored.state is not None and stored.state not in ENDS:
         raise Problem(409, Code.NOT_ENDED, f"The task is {stored.state}; its result is there when it has ended.")
+    if stored.dropped is not None:
+        raise Problem(410, Code.RESULT_DROPPED, f"The result was dropped: {stored.dropped}.")
     if stored.body is None:
         raise Problem(410, Code.RESULT_GONE, "The result is no longer kept.")
     return bytes_answer(stored.body)
-
-
-def _refusal(refused: Refused) -> Problem:
-    match refused.code:
-        case "conflict":
-            detail = f"This Idempotency-Key was used with another body, for task {refused.detail}."
-            return Problem(409, Code.IDEMPOTENCY_CONFLICT, detail)
-        case "expired":
-            detail = f"This Idempotency-Key was used for task {refused.detail}, which is no longer kept."
-            return Problem(410, Code.TASK_EXPIRED, detail)
-        case _:
-            what = "tasks" if refused.code == "full_length" else "bytes of input"
-            detail = f"{refused.detail} {what} wait already; the queue takes no more for now."
-            return Problem(429, Code.QUEUE_FULL, detail, headers={"Retry-After": str(RETRY_WHEN_FULL_SECONDS)})
 
 
 ROUTES: Final = (

@@ -39,15 +39,27 @@ class Moment(click.ParamType[datetime]):
 @click.option("--status", type=click.Choice(["dead", "pending"]), help="Without a task: which ones. [default: dead]")
 @click.option("--host", help="Without a task: only those to this host.")
 @click.option("--limit", type=click.IntRange(min=1), help="Without a task: at most so many. [default: all]")
+@click.option("--give-up", is_flag=True, help="Give this task's callback up: it is not sent any more.")
 @json_option
 @click.pass_obj
 def deliveries(
-    session: Session, task_id: str | None, status: str | None, host: str | None, limit: int | None, *, as_json: bool
+    session: Session,
+    task_id: str | None,
+    status: str | None,
+    host: str | None,
+    limit: int | None,
+    *,
+    give_up: bool,
+    as_json: bool,
 ) -> None:
     """Show the tries of a task's callback, or list the callbacks that were given up."""
     if task_id is not None and (status or host or limit):
         raise click.UsageError("Give a task, or --status, --host and --limit.")
+    if give_up and task_id is None:
+        raise click.UsageError("--give-up needs the task whose callback is given up.")
     with session.connect() as client:
+        if task_id is not None and give_up:
+            client.give_up_delivery(task_id)
         if task_id is not None:
             _show(client, task_id, as_json=as_json)
             return
@@ -60,6 +72,7 @@ def deliveries(
 
 @click.command()
 @click.argument("task_id", required=False)
+@click.option("--to", "result_url", help="With a task: the URL that it goes to from now on.")
 @click.option("--dead", is_flag=True, help="All callbacks that were given up, or those that the other options say.")
 @click.option("--host", help="With --dead: those to this host.")
 @click.option("--from", "finished_from", type=Moment(), help="With --dead: of tasks that ended then or later.")
@@ -72,14 +85,17 @@ def redeliver(
     finished_from: datetime | None,
     finished_before: datetime | None,
     *,
+    result_url: str | None,
     dead: bool,
 ) -> None:
     """Send a task's outcome again, or those of all callbacks that were given up."""
     if dead == (task_id is not None) or (not dead and (host or finished_from or finished_before)):
         raise click.UsageError("Give a task, or --dead, with --host, --from and --before if need be.")
+    if dead and result_url is not None:
+        raise click.UsageError("--to is for one task.")
     with session.connect() as client:
         if task_id is not None:
-            click.echo(f"callback  {printable(client.redeliver(task_id).delivery.status)}")
+            click.echo(f"callback  {printable(client.redeliver(task_id, result_url).delivery.status)}")
         else:
             number = client.redeliver_dead(host=host, finished_from=finished_from, finished_before=finished_before)
             click.echo(f"{number} callbacks are sent again")

@@ -702,7 +702,7 @@ async def test_the_sweep_goes_on(queue, background, monkeypatch, caplog):
     monkeypatch.setattr("api.controller.sweep.SHORTEST_PAUSE_SECONDS", 0.01)
     task = (await queue.submit(Submission("sleep", "{}", None, 0, 1000), LIMITS)).task
     await conclude(queue, task, State.CANCELLED, Reason("cancelled", "by request"))
-    background(sweep(queue, Retention(0.05, 100, 100_000)))
+    background(sweep(queue, Retention(0.05, 100, 100_000), asyncio.Event()))
     await until(lambda: is_gone(queue, task.task_id))
 
     async def told():

@@ -1,0 +1,37 @@
+{{/* A size of Valkey (1gb) or of Kubernetes (2Gi) in bytes. */}}
+{{- define "taskpost.bytes" -}}
+{{- $units := dict "" 1 "k" 1000 "kb" 1024 "ki" 1024 "m" 1000000 "mb" 1048576 "mi" 1048576 "g" 1000000000 "gb" 1073741824 "gi" 1073741824 "t" 1000000000000 "ti" 1099511627776 -}}
+{{- $text := toString . | lower -}}
+{{- if kindIs "float64" . }}{{ $text = int64 . | toString }}{{ end -}}
+{{- $number := regexFind "^[0-9]+([.][0-9]+)?" $text -}}
+{{- $unit := trimPrefix $number $text -}}
+{{- if or (not $number) (not (hasKey $units $unit)) }}{{ fail (printf "%s is not a size: write 512Mi, 2Gi or 1gb" (toString .)) }}{{ end -}}
+{{- mulf (float64 $number) (get $units $unit) | floor | int64 -}}
+{{- end }}
+
+{{/* The bundled Valkey is not killed for its memory: what the settings let it hold fits. Renders nothing, or fails. */}}
+{{- define "taskpost.checkMemory" -}}
+{{- $settings := .Values.settings -}}
+{{- $maxmemory := include "taskpost.bytes" .Values.valkey.maxmemory | int64 -}}
+{{- $clients := include "taskpost.bytes" .Values.valkey.maxmemoryClients | int64 -}}
+{{- /* The defaults are those of api/settings.py: tests/deploy holds the two together. */ -}}
+{{- $queue := $settings.queue_max_bytes | default 268435456 | int64 -}}
+{{- $length := $settings.queue_max_length | default 10000 | int64 -}}
+{{- $retention := ternary 536870912 $settings.retention_max_bytes (kindIs "invalid" $settings.retention_max_bytes) | int64 -}}
+{{- $undelivered := $settings.undelivered_max_bytes | default 134217728 | int64 -}}
+{{- $keys := $settings.idempotency_max_keys | default 250000 | int64 -}}
+{{- $result := $settings.result_max_bytes | default 8388608 | int64 -}}
+{{- $held := add $queue $retention $undelivered (mul $length 4096) (mul $keys 128) $clients -}}
+{{- $room := div (mul $maxmemory 9) 10 -}}
+{{- if gt $held $room }}
+{{- fail (printf "valkey.maxmemory is %s, of which nine tenths are for data, %d MiB: settings.queue_max_bytes (%d MiB), retention_max_bytes (%d MiB) and undelivered_max_bytes (%d MiB), 4 KiB for each of queue_max_length (%d), 128 bytes for each of idempotency_max_keys (%d) and valkey.maxmemoryClients (%d MiB) are %d MiB together. Make it larger, and valkey.resources.limits.memory with it, or some of these smaller." (toString .Values.valkey.maxmemory) (div $room 1048576) (div $queue 1048576) (div $retention 1048576) (div $undelivered 1048576) $length $keys (div $clients 1048576) (div (add $held 1048575) 1048576)) }}
+{{- end }}
+{{- with dig "limits" "memory" "" .Values.valkey.resources }}
+{{- $limit := include "taskpost.bytes" . | int64 -}}
+{{- $slots := mul ($settings.concurrency | default 10 | int64) (add $result 2097152) -}}
+{{- $least := add (div (mul $maxmemory 3) 2) $slots -}}
+{{- if lt $limit $least }}
+{{- fail (printf "valkey.resources.limits.memory is %s: it must be at least %d MiB, which is one and a half times valkey.maxmemory (%s), for the rewriting of the append-only file, and %d MiB for the results and inputs of settings.concurrency (%d) attempts. Make it larger, or these smaller." (toString .) (div (add $least 1048575) 1048576) (toString $.Values.valkey.maxmemory) (div $slots 1048576) ($settings.concurrency | default 10 | int64)) }}
+{{- end }}
+{{- end }}
+{{- end }}
