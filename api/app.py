@@ -137,7 +137,11 @@ async def _finish(running: asyncio.Task[None], stop: asyncio.Event) -> None:
 
 async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
     if settings.executor == "local":
-        return LocalExecutor(directory.attempts, grace_seconds=settings.grace_seconds)
+        return LocalExecutor(
+            directory.attempts,
+            grace_seconds=settings.grace_seconds,
+            start_deadline_seconds=settings.start_deadline_seconds,
+        )
     needed = {
         "redis_url": settings.redis_url,
         "runner_image": settings.runner_image,

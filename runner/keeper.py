@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from runner.contract import Env
 from runner.descendants import become_subreaper, die_with_parent, kill_descendants, signal_descendants
@@ -33,14 +33,18 @@ ROUND_SECONDS: Final = 0.02
 LAST_READS: Final = 64
 HANDLED: Final = frozenset({signal.SIGTERM, signal.SIGCHLD})
 NOT_FOUND: Final = 127
+FIRST_OTHER: Final = 3
+"""The first descriptor that is not a standard stream."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run an attempt: `GRACE_SECONDS LOG_FILE [COMMAND...]`, without a command the runner itself.
+    """Run an attempt: `GRACE_SECONDS LIMIT_SECONDS LOG_FILE [COMMAND...]`, without a command the runner itself.
+
+    After the limit, a safety net for an attempt that no service ends, it does what it does on SIGTERM.
 
     Returns an exit code in the child, whose program it is; the parent does not return.
     """
-    grace_seconds, log_file, *command = arguments
+    grace_seconds, limit_seconds, log_file, *command = arguments
     output, written = os.pipe()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     keeper = os.getpid()
@@ -52,7 +56,8 @@ def main(arguments: Sequence[str]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return _execute(command) if command else _run()
     os.close(written)
-    return _Keeper(pid, output, TailFile(log_file), float(grace_seconds)).keep()
+    times = Times(float(grace_seconds), time.monotonic() + float(limit_seconds))
+    return _Keeper(pid, output, TailFile(log_file), times).keep()
 
 
 def _become_attempt(keeper: int, written: int) -> None:
@@ -61,7 +66,10 @@ def _become_attempt(keeper: int, written: int) -> None:
     os.setsid()
     os.dup2(written, 1)
     os.dup2(written, 2)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the lock above all: it proves that the keeper lives
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208 - the lock above all, which proves that the keeper lives
+        if int(name) >= FIRST_OTHER:
+            with suppress(OSError):
+                os.close(int(name))
 
 
 def _execute(command: Sequence[str]) -> int:
@@ -81,12 +89,19 @@ def _run() -> int:
     return execute()
 
 
+class Times(NamedTuple):
+    """How long an attempt has between TERM and KILL, and when all its time is over, by the monotonic clock."""
+
+    grace_seconds: float
+    limit: float
+
+
 class _Keeper:
-    def __init__(self, pid: int, output: int, log: TailFile, grace_seconds: float) -> None:
+    def __init__(self, pid: int, output: int, log: TailFile, times: Times) -> None:
         self._pid = pid
         self._output = output
         self._log = log
-        self._grace_seconds = grace_seconds
+        self._times = times
         self._kill_at: float | None = None
         self._flush_at = 0.0
         self._status: int | None = None
@@ -127,17 +142,24 @@ class _Keeper:
             ready.discard(self._output)
         if self._woken in ready:
             with suppress(BlockingIOError):
-                if signal.SIGTERM in os.read(self._woken, READ_BYTES) and self._kill_at is None:
-                    self._kill_at = time.monotonic() + self._grace_seconds
-                    self._terminate()
+                if signal.SIGTERM in os.read(self._woken, READ_BYTES):
+                    self._end()
+        if time.monotonic() >= self._times.limit:
+            self._end()
         if not self._log.is_flushed and time.monotonic() >= self._flush_at:
             pause = FLUSH_SECONDS if self._log.flush() else FULL_DISK_PAUSE_SECONDS
             self._flush_at = time.monotonic() + pause
 
-    def _due_milliseconds(self) -> float | None:
+    def _end(self) -> None:
+        """Let the attempt end: TERM now, KILL after the grace period."""
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + self._times.grace_seconds
+            self._terminate()
+
+    def _due_milliseconds(self) -> float:
         due = [] if self._log.is_flushed else [self._flush_at]
-        due += [] if self._kill_at is None else [self._kill_at]
-        return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
+        due.append(self._times.limit if self._kill_at is None else self._kill_at)
+        return max(0.0, min(due) - time.monotonic()) * 1000
 
     def _read(self) -> bool:
         """Read some output; False if there is none now."""

@@ -7,7 +7,7 @@ import os
 import signal
 from typing import Final
 
-EXIT_SECONDS: Final = 1.0
+EXIT_SECONDS: Final = 3.0
 """How long Python may take to exit: it waits for threads that a task has left, and runs its `atexit` functions."""
 
 

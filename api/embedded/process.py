@@ -97,10 +97,8 @@ class Survivor(Process):
             self.alive = self._handle is not None or identify(self.identity.pid) == self.identity
 
     def signal(self, number: int) -> None:
-        """Signal the group if it is provably the one; without a pid nothing can be signalled."""
-        if self.identity is None:
-            return
-        if identify(self.identity.pid) == self.identity:
+        """Signal the group if it is provably the one, else what has the mark of its lock."""
+        if self.identity is not None and identify(self.identity.pid) == self.identity:
             _signal_group(self.identity.pid, number)
             return
         for process in _marked(self._lock_path):
@@ -113,13 +111,12 @@ class Survivor(Process):
             wait_handle(self._handle)
         elif self.alive:
             lock.wait_lock(self._descriptor)
-        self.signal(signal.SIGKILL)
         self.close()
+        kill_left(self._lock_path)
 
     def close(self) -> None:
         """Close the lock's file, where nobody waits for the process: a lock that was taken is free again."""
         os.close(self._descriptor)
-        kill_left(self._lock_path)
 
 
 def kill_left(lock_path: Path) -> None:

@@ -49,7 +49,7 @@ def run_runner(redis_url: str, result_url: str | None = None) -> Ran:
         Env.CALLBACK_POLICY: Policy(allow_loopback=True).to_json(),
         Env.CALLBACK_RETRY_SECONDS: "5.0",
     }
-    command = (*KEEPER_COMMAND, "1", os.devnull)
+    command = (*KEEPER_COMMAND, "1", "60", os.devnull)
     usage = usage_of(command, {**base_environment(os.environ), "PYTHONUNBUFFERED": "1", **environment})
     return Ran(usage, asyncio.run(_result(redis_url, claim)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from api.core.observation import AttemptId, Observation, Phase, StopReason
+from api.core.observation import AttemptId, Cause, Observation, Phase, StopReason
 from api.embedded import output
 from api.embedded.environment import base_environment
 from api.embedded.process import Process, call_at_end, spawn
@@ -38,15 +39,20 @@ logger = logging.getLogger(__name__)
 KEEPER_COMMAND: Final = (sys.executable, "-P", "-m", "runner", "keep")
 KILL_MARGIN_SECONDS: Final = 5.0
 """How long after the grace period a keeper, which kills by itself, is killed: somebody may have stopped it."""
+LIMIT_MARGIN_SECONDS: Final = 120.0
 TRIM_INTERVAL_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """`held` says that something still lives of an attempt that is given up: its directory stays until that is over."""
+    """`overdue_at` is when its keeper ends it by itself, by the clock of the event loop.
+
+    `held` says that something still lives of an attempt that is given up: its directory stays until that is over.
+    """
 
     process: Process | None
     observation: Observation
+    overdue_at: float = math.inf
     held: bool = False
     kill: asyncio.TimerHandle | None = None
 
@@ -56,10 +62,18 @@ class LocalExecutor(Executor):
 
     ends_with_service = True
 
-    def __init__(self, directory: Path, *, grace_seconds: float, command: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        grace_seconds: float,
+        start_deadline_seconds: float = 600.0,
+        command: Sequence[str] = (),
+    ) -> None:
         """`command` is what an attempt runs, for tests; without one it is the runner."""
         self._directory = directory
         self._grace_seconds = grace_seconds
+        self._start_deadline_seconds = start_deadline_seconds
         self._command = command
         self._attempts: dict[AttemptId, _Attempt] = {}
         self._over: asyncio.Queue[Observation | None] = asyncio.Queue()
@@ -89,7 +103,8 @@ class LocalExecutor(Executor):
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        self._attempts[spec.attempt_id] = _Attempt(process, Observation(spec.attempt_id, Phase.ALIVE))
+        overdue_at = asyncio.get_running_loop().time() + self._limit_seconds(spec)
+        self._attempts[spec.attempt_id] = _Attempt(process, Observation(spec.attempt_id, Phase.ALIVE), overdue_at)
 
     async def stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
         """Send TERM to the attempt's keeper: it passes that on, and kills all after the grace period."""
@@ -144,7 +159,7 @@ class LocalExecutor(Executor):
             environment[Env.COMMAND] = command.to_json()
         process = spawn(
             directory / LOCK_NAME,
-            (*KEEPER_COMMAND, str(self._grace_seconds), str(directory / LOG_NAME), *self._command),
+            self._keeper_command(spec, directory / LOG_NAME),
             directory=work,
             # Unbuffered, so that the last words of a program that is killed are in the log.
             environment={**base_environment(os.environ), "PYTHONUNBUFFERED": "1", **environment},
@@ -158,6 +173,13 @@ class LocalExecutor(Executor):
             raise
         return process
 
+    def _keeper_command(self, spec: AttemptSpec, log: Path) -> Sequence[str]:
+        return (*KEEPER_COMMAND, str(self._grace_seconds), str(self._limit_seconds(spec)), str(log), *self._command)
+
+    def _limit_seconds(self, spec: AttemptSpec) -> float:
+        """Return after how long a keeper ends an attempt that has not been ended: Redis may be away for ever."""
+        return self._start_deadline_seconds + spec.timeout_seconds + LIMIT_MARGIN_SECONDS
+
     def _adopt(self, attempt_id: AttemptId, survivor: Survivor | None) -> None:
         attempt = self._attempts[attempt_id] = _Attempt(survivor, Observation(attempt_id, Phase.ALIVE))
         if survivor is not None and survivor.alive:
@@ -165,8 +187,9 @@ class LocalExecutor(Executor):
                 logger.info("attempt_adopted", extra={"attempt": str(attempt_id), "pid": survivor.identity.pid})
                 call_at_end(survivor, partial(self._ended, attempt_id))
                 return
-            # The service died before it wrote the pid: nobody can end this runner. It is void by its attempt's token.
+            # The service died before it wrote the pid. What cannot be found by its mark is void by its attempt's token.
             attempt.held = True
+            survivor.signal(signal.SIGKILL)
             logger.warning("attempt_without_pid", extra={"attempt": str(attempt_id)})
             call_at_end(survivor, lambda _: shutil.rmtree(self._path(attempt_id), ignore_errors=True))
         self._ended(attempt_id, None)
@@ -180,6 +203,8 @@ class LocalExecutor(Executor):
         # What it needed on disk is free again before anything is recorded, which may need that space.
         asyncio.get_running_loop().run_in_executor(None, partial(shutil.rmtree, path / WORK_NAME, ignore_errors=True))
         attempt.observation = observe_end(attempt.observation, return_code, log_tail)
+        if attempt.observation.stop_asked is None and asyncio.get_running_loop().time() >= attempt.overdue_at:
+            attempt.observation = replace(attempt.observation, cause=Cause.OVERDUE)
         self._over.put_nowait(attempt.observation)
 
     def _trim_logs(self) -> None:

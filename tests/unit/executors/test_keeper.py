@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.core.observation import AttemptId, Phase, StopReason
+from api.core.observation import AttemptId, Cause, Phase, StopReason
 from api.embedded import lock, output
 from api.executors.base import AttemptSpec
 from api.executors.local import LocalExecutor, free_space
@@ -215,6 +215,37 @@ async def test_a_keeper_that_was_stopped_is_killed_after_a_margin(attempts, pids
     await executor.stop(TASK, StopReason.CANCELLED)
     assert (await over(executor)).signal == signal.SIGKILL
     assert living(pids) == []
+    await executor.close()
+
+
+async def test_an_attempt_that_no_service_ends_is_ended_when_all_its_time_is_over(attempts, pids, monkeypatch):
+    monkeypatch.setattr("api.executors.local.executor.LIMIT_MARGIN_SECONDS", 0.5)
+    command = escape("setsid", "stay", pids)
+    executor = LocalExecutor(attempts, grace_seconds=0.3, start_deadline_seconds=0.5, command=command)
+    await executor.open()
+    await executor.start(AttemptSpec(TASK, "test", {}, timeout_seconds=0.5))
+    await left(pids)
+    observation = await over(executor)
+    assert (observation.signal, observation.cause) == (signal.SIGTERM, Cause.OVERDUE)
+    assert living(pids) == []
+    await executor.close()
+
+
+@pytest.mark.parametrize("way", ["setsid", "stubborn"])
+async def test_an_attempt_whose_pid_was_not_written_is_found_by_its_mark(attempts, pids, way):
+    """The service was killed between the start of a process and its entry in the lock's file."""
+    await asyncio.to_thread(killed_service, attempts, *escape(way, "stay", pids))
+    await left(pids)
+    keeper = keeper_of(attempts)
+    (attempts / str(TASK) / "lock").write_text("")
+    executor = LocalExecutor(attempts, grace_seconds=0.3)
+    await executor.open()
+    assert [seen.phase for seen in await executor.list()] == [Phase.GONE]
+
+    async def gone():
+        return not keeper.is_running() or keeper.status() == psutil.STATUS_ZOMBIE
+
+    await until(gone)
     await executor.close()
 
 

@@ -24,7 +24,7 @@ OUR_NAMES = ("function.py", "execute.py", "result.py", "texts.py", "Traceback", 
 def run(queue, valkey_url, instance):
     """Runs a task in a runner of its own; gives the runner's exit code, what it wrote, the task and its result."""
 
-    async def run_to_end(task_type, name, directory=""):
+    async def run_to_end(task_type, name, directory="", output=asyncio.subprocess.PIPE):
         submission = Submission(task_type, json.dumps({"name": name, "directory": str(directory)}), None, 0, 60_000)
         await queue.submit(submission, LIMITS)
         claim = await queue.claim(10, {task_type: None})
@@ -40,7 +40,7 @@ def run(queue, valkey_url, instance):
             *(sys.executable, "-m", "runner"),
             env=base_environment(os.environ) | {f"TASKPOST_{key}": value for key, value in environment.items()},
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=output,
             stderr=asyncio.subprocess.STDOUT,
         )
         written, _ = await asyncio.wait_for(process.communicate(), 60)
@@ -110,6 +110,24 @@ async def test_what_a_task_spoils_does_not_keep_its_error_back(run, name):
         "code": "task_error",
         "message": "ValueError: after the mischief",
     }, written
+
+
+@pytest.fixture(params=["a full disk", "a pipe without a reader"])
+def no_output(request):
+    if request.param == "a full disk":
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+    else:
+        read, descriptor = os.pipe()
+        os.close(read)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("name", ["huge", "str raises"])
+async def test_a_runner_that_cannot_print_records_its_outcome(run, no_output, name):
+    _, _, task, body = await run("raises_hostile", name, output=no_output)
+    assert (task.state, body["error"]["code"]) == (State.FAILED, "task_error")
+    assert body["error"]["message"].startswith(EXCEPTIONS[name][1])
 
 
 async def test_what_a_task_starts_does_not_inherit_the_token(run, valkey_url):
