@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from api.core.input_schema import InputSchemaError, compile_schema
 from api.executors.kubernetes.pods import PodFile, PodFileInvalid, read_pod_file
 from api.settings import SettingsError
-from api.type_file import Surroundings, TypeFileInvalid, laid_over, read_type_file
+from api.type_file import TypeFileInvalid, laid_over, read_type_file
 from runner.contract import Env
 from runner.tasks.registry import TaskModuleError, load_all
 from runner.watched import Watched
@@ -41,8 +41,11 @@ class Catalog:
         if path is None:
             self._watched = Watched((), lambda: laid_over(known, {}, settings.type_concurrency))
         else:
-            around = _surroundings(settings, known)
-            self._watched = Watched((path,), lambda: read_type_file(path, around))
+            pods = pods_of(settings) if settings.executor == "kubernetes" else None
+            secrets = _secrets(settings)
+            self._watched = Watched(
+                (path,), lambda: read_type_file(path, known, settings.type_concurrency, secrets=secrets, pods=pods)
+            )
         self._looked_at = 0.0
         try:
             self._current = self._watched.current()
@@ -84,11 +87,6 @@ def pods_of(settings: Settings) -> PodFile:
 def _secrets(settings: Settings) -> tuple[str, ...]:
     """Return the names of Taskpost's own Secrets, which no task may have."""
     return (*settings.own_secrets, *([settings.runner_secret] if settings.runner_secret else []))
-
-
-def _surroundings(settings: Settings, known: Mapping[str, TaskType]) -> Surroundings:
-    pods = pods_of(settings) if settings.executor == "kubernetes" else None
-    return Surroundings(known, settings.type_concurrency, _secrets(settings), pods)
 
 
 def _known(settings: Settings) -> Mapping[str, TaskType]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -122,22 +121,18 @@ class TypeFile(BaseModel):
     task_types: dict[str, TypeEntry] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a file of task types is checked with.
+def read_type_file(
+    path: Path,
+    known: Mapping[str, TaskType],
+    concurrency: Mapping[str, int],
+    *,
+    secrets: Collection[str] = (),
+    pods: PodFile | None = None,
+) -> Mapping[str, TaskTypeDefinition]:
+    """Return all task types: those that the service knows and those of the file, laid over them.
 
     `known` are the types of Python modules that the service has imported, `concurrency` is what the settings say,
     `secrets` are the names of Taskpost's own Secrets, `pods` is what all task pods have, where that is known.
-    """
-
-    known: Mapping[str, TaskType]
-    concurrency: Mapping[str, int] = field(default_factory=dict)
-    secrets: Collection[str] = ()
-    pods: PodFile | None = None
-
-
-def read_type_file(path: Path, around: Surroundings) -> Mapping[str, TaskTypeDefinition]:
-    """Return all task types: those that the service knows and those of the file, laid over them.
 
     Raises:
         OSError: if the file cannot be read.
@@ -151,16 +146,13 @@ def read_type_file(path: Path, around: Surroundings) -> Mapping[str, TaskTypeDef
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         raise _invalid(path, [f"{place(*fault['loc'])}: {_reason(fault['msg'])}" for fault in found]) from None
-    faults = [fault for name, entry in entries.items() for fault in _faults(name, entry, around)]
+    faults = [fault for name, entry in entries.items() for fault in _faults(name, entry, known, secrets)]
     if faults:
         raise _invalid(path, faults)
-    definitions = laid_over(around.known, entries, around.concurrency, str(path.parent.absolute()))
-    if around.pods is not None:
+    definitions = laid_over(known, entries, concurrency, str(path.parent.absolute()))
+    if pods is not None:
         together = (
-            (name, fault)
-            for name in entries
-            if name in definitions
-            for fault in around.pods.faults_of(definitions[name])
+            (name, fault) for name in entries if name in definitions for fault in pods.faults_of(definitions[name])
         )
         faults = [f"{place('task_types', name, 'pod', where)}: {visible(what)}" for name, (where, what) in together]
     if faults:
@@ -202,15 +194,15 @@ def laid_over(
     }
 
 
-def _faults(name: str, entry: TypeEntry, around: Surroundings) -> list[str]:
+def _faults(name: str, entry: TypeEntry, known: Mapping[str, TaskType], secrets: Collection[str]) -> list[str]:
     where = place("task_types", name)
     faults = [] if NAME.fullmatch(name) else [f"{where}: {name!r} is no name for a task type: {NAME_RULE}"]
-    faults += [f"{where}{fault}" for fault in _kind_faults(entry, is_known=name in around.known) if entry.enabled]
+    faults += [f"{where}{fault}" for fault in _kind_faults(entry, is_known=name in known) if entry.enabled]
     try:
         compile_schema(entry.input_schema or {})
     except InputSchemaError as error:
         faults.append(visible(f"{where}.{error}"))
-    faults += [f"{where}.pod.{visible(at)}: {visible(what)}" for at, what in entry.pod.faults(around.secrets)]
+    faults += [f"{where}.pod.{visible(at)}: {visible(what)}" for at, what in entry.pod.faults(secrets)]
     longest = entry.max_timeout_seconds or MAX_TIMEOUT_SECONDS
     if entry.timeout_seconds is not None and entry.timeout_seconds > longest:
         faults.append(f"{where}.timeout_seconds: more than max_timeout_seconds, which is {longest:g}")

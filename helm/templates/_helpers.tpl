@@ -92,3 +92,34 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- . -}}
 {{- end -}}
 {{- end }}
+
+{{/* DNS, as a rule of a NetworkPolicy's egress. */}}
+{{- define "taskpost.dnsRule" -}}
+- ports:
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+  {{- with .Values.networkPolicy.dnsTo }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{/* Where callbacks may be, without the addresses of the API server as far as they are known: blocks of all addresses leave
+them out. */}}
+{{- define "taskpost.callbackPeers" -}}
+{{- $own := list -}}
+{{- range .Values.networkPolicy.apiServerTo }}{{ with .ipBlock }}{{ $own = append $own .cidr }}{{ end }}{{ end -}}
+{{- $peers := list -}}
+{{- range .Values.networkPolicy.callbacksTo -}}
+{{- $peer := . -}}
+{{- $all := dig "ipBlock" "cidr" "" . -}}
+{{- if and $own (has $all (list "0.0.0.0/0" "::/0")) -}}
+{{- $except := dig "ipBlock" "except" list . -}}
+{{- range $own }}{{ if eq (contains ":" .) (contains ":" $all) }}{{ $except = append $except . }}{{ end }}{{ end -}}
+{{- $peer = dict "ipBlock" (dict "cidr" $all "except" $except) -}}
+{{- end -}}
+{{- $peers = append $peers $peer -}}
+{{- end -}}
+{{- toYaml $peers -}}
+{{- end }}

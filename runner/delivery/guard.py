@@ -26,6 +26,7 @@ NEVER: Final[tuple[tuple[str, str], ...]] = (
     ("224.0.0.0/4", "multicast"),
     ("ff00::/8", "multicast"),
     ("255.255.255.255/32", "broadcast"),
+    ("240.0.0.0/4", "reserved addresses"),
     ("192.0.0.0/24", "addresses reserved by the IETF, metadata of clouds among them"),
     ("fec0::/10", "site-local addresses, which are no longer in use"),
     ("64:ff9b:1::/48", "local-use NAT64 addresses, which lead to an IPv4 address by rules that are not known here"),
@@ -35,7 +36,10 @@ NEVER: Final[tuple[tuple[str, str], ...]] = (
     ("100.100.100.200/32", "metadata addresses"),
     ("168.63.129.16/32", "metadata addresses"),
 )
-"""What is refused whatever the settings say: networks, and what they are."""
+"""What is refused whatever the settings say: networks, and what they are.
+
+The chart's NetworkPolicies leave out the same, which a test holds.
+"""
 ANY_PORT: Final = 0
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _PATTERN: Final = re.compile(r"[a-z0-9*._-]+")

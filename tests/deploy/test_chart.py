@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shutil
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -412,6 +413,60 @@ def test_with_a_redis_of_one_s_own_container_types_reach_it_alone(tmp_path: Path
     (_, anywhere) = egress_of_containers(tmp_path / "anywhere", own)
     assert anywhere == {"to": VALUES["networkPolicy"]["callbacksTo"]}
     assert egress_of_containers(tmp_path / "there", own | {"networkPolicy": {"redisTo": there}})[1:] == there
+
+
+POLICIES = ("taskpost", "taskpost-tasks", "taskpost-containers")
+
+
+def egress_of(name: str, tmp_path: Path, policy: dict[str, Any], more: dict[str, Any] | None = None) -> list[Any]:
+    given = {"networkPolicy": policy} | (more or {})
+    directory = tmp_path / sha256(json.dumps(given).encode()).hexdigest()  # what was rendered of a path is remembered
+    directory.mkdir(exist_ok=True)
+    rendered = template(*values_file(directory, given))
+    return list(the("NetworkPolicy", name, rendered)["spec"]["egress"])
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_dns_is_the_cluster_s_own_or_what_is_said(tmp_path: Path, name: str):
+    assert egress_of(name, tmp_path, {})[0]["to"] == VALUES["networkPolicy"]["dnsTo"]
+    there = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}}]
+    dns = egress_of(name, tmp_path, {"dnsTo": there, "dnsPorts": [5353]})[0]
+    assert dns["to"] == there and {port["port"] for port in dns["ports"]} == {5353}
+    assert "to" not in egress_of(name, tmp_path, {"dnsTo": []})[0]
+
+
+def test_the_api_server_is_reached_by_the_service_alone_where_it_is_known(tmp_path: Path):
+    there = [{"ipBlock": {"cidr": "10.0.0.2/32"}}, {"ipBlock": {"cidr": "fd00::2/128"}}]
+    policy = {"apiServerTo": there, "apiServerPorts": [6443]}
+    _, api_server, _, callbacks = egress_of("taskpost", tmp_path, policy)
+    assert api_server == {"to": there, "ports": [{"port": 6443, "protocol": "TCP"}]}
+    of_tasks = egress_of("taskpost-tasks", tmp_path, policy)
+    assert len(of_tasks) == 3 and of_tasks[-1] == callbacks
+    _, four, six = callbacks["to"]
+    assert four["ipBlock"]["except"][-1] == "10.0.0.2/32" and "fd00::2/128" not in four["ipBlock"]["except"]
+    assert six["ipBlock"]["except"][-1] == "fd00::2/128" and "10.0.0.2/32" not in six["ipBlock"]["except"]
+    own = [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+    assert egress_of("taskpost-tasks", tmp_path, policy | {"callbacksTo": own})[-1] == {"to": own}
+
+
+def test_pods_of_taskpost_are_no_receivers():
+    rendered = template()
+    selector = the("NetworkPolicy", "taskpost-tasks", rendered)["spec"]["egress"][-1]["to"][0]["podSelector"]
+    (rule,) = selector["matchExpressions"]
+    ours = [
+        one["spec"]["template"]["metadata"]["labels"]
+        for one in rendered
+        if one["kind"] in {"Deployment", "StatefulSet"}
+    ]
+    names = {labels[rule["key"]] for labels in ours} | {"taskpost-task"}
+    assert (rule["operator"], set(rule["values"])) == ("NotIn", names)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_redis_of_one_s_own_is_reached_by_all(tmp_path: Path, name: str):
+    there = [{"to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}], "ports": [{"port": 6380}]}]
+    own = {"valkey": {"enabled": False}, "redis": {"existingSecret": "a"}, "runner": {"existingSecret": "b"}}
+    assert there[0] in egress_of(name, tmp_path, {"redisTo": there}, own)
 
 
 def egress_of_containers(tmp_path: Path, given: dict[str, Any]) -> list[Any]:

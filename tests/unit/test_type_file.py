@@ -20,7 +20,7 @@ from api.executors.kubernetes.pods import PodFile, PodFileInvalid, read_pod_file
 from api.executors.kubernetes.template import JobSettings
 from api.settings import SettingsError, read_settings
 from api.strict_yaml import MAX_BYTES, MAX_VALUES
-from api.type_file import Surroundings, TypeFileInvalid, read_type_file
+from api.type_file import TypeFileInvalid, read_type_file
 from runner.tasks.registry import load_all
 
 KNOWN = load_all()
@@ -31,7 +31,7 @@ PROGRAM = "command: [x], image: y, input_schema: {}"
 def read(tmp_path: Path, text: str | bytes, pods: PodFile | None = None):
     path = tmp_path / "types.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
-    return read_type_file(path, Surroundings(KNOWN, secrets=SECRETS, pods=pods))
+    return read_type_file(path, KNOWN, {}, secrets=SECRETS, pods=pods)
 
 
 def refused(tmp_path: Path, text: str | bytes, pods: PodFile | None = None) -> str:
@@ -136,7 +136,7 @@ def test_what_is_not_yaml_or_too_much_is_refused_fast(tmp_path, text):
 
 def test_a_file_without_end_is_not_read_to_its_end():
     with pytest.raises(TypeFileInvalid, match="more than 1048576 bytes"):
-        read_type_file(Path("/dev/zero"), Surroundings(KNOWN))
+        read_type_file(Path("/dev/zero"), KNOWN, {})
 
 
 def test_anchors_and_merges_of_an_honest_file(tmp_path):
