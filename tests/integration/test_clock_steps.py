@@ -16,17 +16,18 @@ from api.core.task import Reason
 from api.core.task_types import RetryRule
 from api.queue.conclude import conclude
 from api.queue.queue import Queue
-from api.queue.shapes import QueueLimits, Retention, Room, Submission
+from api.queue.shapes import QueueLimits, Retention, Submission
 from runner.attempt import read_attempt
 from runner.connect import connect
 from runner.contract import Env, State, key_prefix
 from runner.delivery.post import Try
 from runner.delivery.tries import Sent
 from runner.report import Report
+from tests.support.rooms import room_for
 
 LIMITS = QueueLimits(1000, 10_000_000)
 HOUR_MS = 3600 * 1000
-ROOM = Room(10, 10, 10)
+ROOM = room_for(10)
 STEPS = [-240 * HOUR_MS, -2 * HOUR_MS, 2 * HOUR_MS, 240 * HOUR_MS]
 PAUSE_MS = 3000
 """How far the steady clock may run ahead until the next tick."""
@@ -97,10 +98,10 @@ async def test_a_step_forward_shows_little_even_before_the_next_tick(ticked, red
 async def test_a_delivery_that_is_due_in_six_seconds_still_is(ticked, stepped, step_ms):
     task = await submitted(ticked, "http://receiver.test/")
     await conclude(ticked, task, State.CANCELLED, Reason("cancelled", "by request"))
-    _, [delivery] = await ticked.deliveries.claim(ROOM, 30, "t", {})
+    _, [delivery] = await ticked.deliveries.claim(ROOM, 30, "t")
     await ticked.deliveries.report(delivery.task_id, "t", "pending", 6.0, Sent("service", time.time(), Try("refused")))
     await stepped(step_ms)
-    next_seconds, due = await ticked.deliveries.claim(ROOM, 30, "t", {})
+    next_seconds, due = await ticked.deliveries.claim(ROOM, 30, "t")
     assert not due
     assert 1.0 <= next_seconds <= 5.2
     (shown, _) = await ticked.read(task.task_id)

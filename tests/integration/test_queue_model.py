@@ -128,6 +128,8 @@ class QueueMachine(RuleBasedStateMachine):
                 signing_keys_file=None,
                 callback_policy="",
                 callback_proxy="",
+                callback_proxy_file=None,
+                callback_keep_answers="",
                 callback_ca_file=None,
                 callback_certificate_file=None,
                 callback_key_file=None,
@@ -394,6 +396,21 @@ class QueueMachine(RuleBasedStateMachine):
             task.losses += counts
             task.slots.discard(task.attempt)
             task.suspended.discard(task.attempt)
+
+    @rule(attempt=attempts)
+    def put_back(self, attempt):
+        """An attempt whose start was refused: its number is given again."""
+        attempt_id, token = attempt
+        task = self.model.get(attempt_id.task_id)
+        if not self.is_current(task, attempt_id) or task.token != token or task.state is not State.STARTING:
+            return  # the dispatcher puts back only what it has just claimed
+        if task.holder is not None or task.suspended:
+            return
+        reason = Reason("cannot_start", "refused")
+        assert self.do(self.queue.requeue(attempt_id, reason, counts_as_loss=False, never_started=True))
+        task.move(State.QUEUED)
+        task.slots.discard(task.attempt)
+        task.attempt -= 1
 
     @rule(attempt=attempts)
     def release(self, attempt):
