@@ -7,12 +7,14 @@ import logging
 import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from api import callbacks
+from api.cancellation import cancel, is_being_cancelled
 from api.catalog import Catalog, pods_of
 from api.controller.controller import Controller, ControllerConfig
-from api.controller.supervise import cancel
+from api.controller.supervise import supervise
 from api.core.decisions import Limits
 from api.embedded.directory import DataDirectory
 from api.embedded.valkey import embedded_valkey
@@ -83,7 +85,8 @@ async def running_service(settings: Settings, listening: tuple[str, int] | None 
         policy = callbacks.callback_policy(settings, redis_url, executor.own_addresses, listening)
         sender = callbacks.make_sender(settings, keys_file, policy)
         environment = _runner_environment(settings, redis_url, keys_file, policy)
-        knowing = asyncio.create_task(callbacks.keep_known(sender.own, policy, environment))
+        known = partial(callbacks.keep_known, sender.own, policy, environment)
+        knowing = asyncio.create_task(supervise("known addresses", known))
         stack.push_async_callback(cancel, knowing)
         owner = directory.owner()
         queue = Queue(client, settings.instance, owner=owner, min_replicas=settings.redis_min_replicas)
@@ -99,7 +102,8 @@ async def running_service(settings: Settings, listening: tuple[str, int] | None 
                 owner=owner,
             ),
         )
-        guarding = asyncio.create_task(guard(client, exclusive=settings.embedded or settings.redis_exclusive))
+        guarded = partial(guard, client, exclusive=settings.embedded or settings.redis_exclusive)
+        guarding = asyncio.create_task(supervise("guard of Redis", guarded))
         stack.push_async_callback(cancel, guarding)
         checked, stop = asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(_run(controller, client, queue, checked, stop))
@@ -123,11 +127,15 @@ async def _run(
             await check_scripts(queue)
         except QueueUnavailable as fault:
             logger.warning("service_waits_for_redis", extra={"reason": fault.reason})
-            await asyncio.sleep(CHECK_PAUSE_SECONDS)
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            logger.exception("service_waits_for_redis", extra={"reason": "a cancellation that nobody asked for"})
         else:
             checked.set()
             await controller.run(stop)
             return
+        await asyncio.sleep(CHECK_PAUSE_SECONDS)
 
 
 async def _finish(running: asyncio.Task[None], stop: asyncio.Event) -> None:

@@ -39,6 +39,7 @@ START_PATIENCE_SECONDS: Final = 15.0
 LONGEST_START_SECONDS: Final = 60.0
 """How long one try may take, whatever the executor does: its own bounds are shorter."""
 MESSAGE_CHARACTERS: Final = 500
+TRACEBACK_SECONDS: Final = 10.0
 
 
 class Dispatcher:
@@ -66,6 +67,7 @@ class Dispatcher:
         self._shown: dict[str, Reason] | None = None
         self._starts: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._traceback_at = 0.0
 
     async def close(self) -> None:
         """Start nothing more, and give the starts under way a moment: one that is cut off is an attempt for nothing."""
@@ -150,13 +152,21 @@ class Dispatcher:
             else:
                 self._book.failed(claim.task_type, str(fault), began_seconds=began_seconds)
             await self._put_back(claim, fault)
-        except Exception as fault:
-            logger.exception("start_failed", extra=_names(claim))
+        except Exception as fault:  # noqa: BLE001 - logged there
+            self._say_failed(claim, fault)
             await self._fail(claim, Reason(ErrorCode.CANNOT_START, _unexpected(fault)))
         else:
             if self._book.succeeded(claim.task_type):
                 self._wake.set()
             logger.info("attempt_started", extra=_names(claim))
+
+    def _say_failed(self, claim: Claim, fault: Exception) -> None:
+        """Log a start that nobody foresaw, with a traceback once in a while: a whole queue may fail in the same way."""
+        now_seconds = asyncio.get_running_loop().time()
+        is_new = now_seconds >= self._traceback_at
+        logger.error("start_failed", extra=_names(claim) | {"reason": repr(fault)}, exc_info=fault if is_new else None)
+        if is_new:
+            self._traceback_at = now_seconds + TRACEBACK_SECONDS
 
     async def _start_patiently(self, claim: Claim, spec: AttemptSpec) -> None:
         """Start an attempt, again and again for a while if nobody knows whether it was.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from api.core.task import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from api.core.observation import AttemptId
 
@@ -91,6 +91,7 @@ class Starts:
         self, type_limits: Mapping[str, int | None], now_seconds: float, starting: Mapping[str, int] | None = None
     ) -> dict[str, int | None]:
         """Return the slots of all types of which an attempt may be started now; `starting` counts starts under way."""
+        self._drop_all_but(type_limits)
         under_way = starting or {}
         return {
             name: slots_of_type(limit, self._cannot_begin(name))
@@ -117,6 +118,12 @@ class Starts:
             if until_seconds > now_seconds
         }
         return found | {name: _reason(name, failing.message) for name, failing in self._failing.items()}
+
+    def _drop_all_but(self, names: Container[str]) -> None:
+        """Forget types that exist no longer: files of types change for as long as the service runs."""
+        for table in (self._newest, self._resting, self._failing):
+            for name in [name for name in table if name not in names]:
+                del table[name]
 
     def _cannot_begin(self, task_type: str) -> list[bool]:
         return [cannot_start for _, cannot_start in self._newest.get(task_type, {}).values()]

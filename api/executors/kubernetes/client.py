@@ -193,7 +193,9 @@ class Cluster:
     async def _call(self, method: str, path: str, body: Object | None = None, seconds: float = CALL_SECONDS) -> Object:
         response = await self._request(method, path, body, seconds)
         with _translated():
-            found: Object = json.loads(await response.read())
+            found = json.loads(await response.read())
+            if not isinstance(found, dict):
+                raise ValueError("its answer is no object of Kubernetes")  # noqa: TRY004 - a fault of the network
         return found
 
     async def _request(self, method: str, path: str, body: Object | None, seconds: float) -> Any:  # noqa: ANN401 - aiohttp's

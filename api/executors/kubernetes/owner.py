@@ -50,7 +50,8 @@ class OwnerConfigMap:
                 return None
             gone = error.status == NOT_FOUND
         else:
-            gone = found["metadata"]["uid"] != self._known.uid or "deletionTimestamp" in found["metadata"]
+            metadata = found.get("metadata") or {}
+            gone = metadata.get("uid") != self._known.uid or "deletionTimestamp" in metadata
         if gone:
             self._known = None
         return gone

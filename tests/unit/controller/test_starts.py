@@ -171,6 +171,23 @@ async def test_a_start_that_nobody_foresaw_fails_its_task_with_the_reason_and_no
     assert not dispatching.done()
 
 
+async def test_a_queue_that_fails_as_a_whole_is_logged_in_lines_with_one_traceback(
+    queue, executor, book, dispatcher, background, caplog
+):
+    task_ids = await submit(queue, 20)
+    executor.faults["start", ""] = lambda: TypeError("Object of type date is not JSON serializable")
+    background(dispatcher.dispatch(asyncio.Event()))
+    for task_id in task_ids:
+        await until(lambda task_id=task_id: has_failed(queue, task_id))
+    told = [record for record in caplog.records if record.getMessage() == "start_failed"]
+    assert len(told) == 20
+    assert [bool(record.exc_info) for record in told].count(True) == 1
+
+
+async def has_failed(queue, task_id):
+    return (await task_of(queue, task_id)).state is State.FAILED
+
+
 async def test_a_cancellation_that_a_library_leaks_into_a_start_is_no_end_of_it(
     queue, executor, book, dispatcher, monkeypatch
 ):
