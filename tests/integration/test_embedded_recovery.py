@@ -13,11 +13,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
+from taskpost import ApiError, Unreachable
 
 from api.embedded import repair, valkey
 from api.embedded.directory import DataDirectory
 from api.embedded.errors import ValkeyError
+from runner.connect import connect
 from tests.support.embedded import Events, running, valkey_pid
+from tests.support.service import ServiceProcess, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -271,3 +275,25 @@ async def test_a_disk_that_is_full_and_has_room_again(small_disk: Path, events: 
             assert await client.get("key") == "value"
             filler.unlink()
             assert await client.set("key", "other")
+
+
+@pytest.mark.parametrize("script", ["while true do end", "redis.call('SET', 'x', '1') while true do end"])
+def test_a_script_that_never_ends_does_not_end_the_service(data_directory: Path, script: str) -> None:
+    """As the code of a Python type can run one: it holds the runner's address of Redis."""
+    with ServiceProcess(data_directory, log_format="json") as service, service.client() as client:
+        with connect(f"unix://{data_directory}/valkey/valkey.sock") as runner:
+            runner.config_set("busy-reply-threshold", 100)
+            with pytest.raises(redis.RedisError):
+                runner.eval(script, 0)
+
+        def submitted() -> bool:
+            try:
+                return bool(client.submit("sleep", {"seconds": 0}))
+            except (ApiError, Unreachable):
+                return False
+
+        eventually(submitted, of="a task is taken again")
+        task = client.submit("sleep", {"seconds": 0}).task
+        assert client.wait(task.task_id, timeout_seconds=30).task_status == "done"
+        expected = "redis_shut_down" if "SET" in script else "redis_script_killed"
+        assert f'"{expected}"' in service.log()
