@@ -30,7 +30,7 @@ stringData:
   users.acl: |
     user default off resetkeys resetchannels -@all
     user taskpost on #$(sha256 "$password") ~{taskpost:$instance}:* resetchannels &{taskpost:$instance}:* +@all -@dangerous -@admin +info +client|kill +client|no-evict +shutdown
-    user runner on #$(sha256 "$runner_password") ~{taskpost:$instance}:* resetchannels &{taskpost:$instance}:* -@all +auth +hello +ping +select +client|setinfo +client|no-evict +eval +evalsha +script|load +wait +time +publish +get +set +del +hmget +hset +hdel +hincrby +zadd +zrem +rpush
+    user runner on #$(sha256 "$runner_password") ~{taskpost:$instance}:* resetchannels &{taskpost:$instance}:* -@all +auth +hello +ping +select +client|setinfo +client|no-evict +eval +evalsha +script|load +wait +time +publish +get +set +del +hmget +hset +hexists +hdel +hincrby +zadd +zrem +rpush
 ---
 apiVersion: v1
 kind: Secret

@@ -12,7 +12,7 @@ user runner on #{{ index . 2 | sha256sum }} ~{{ $prefix }} resetchannels &{{ $pr
 {{- end }}
 
 {{- define "taskpost.runnerCommands" -}}
-+auth +hello +ping +select +client|setinfo +client|no-evict +eval +evalsha +script|load +wait +time +publish +get +set +del +hmget +hset +hdel +hincrby +zadd +zrem +rpush
++auth +hello +ping +select +client|setinfo +client|no-evict +eval +evalsha +script|load +wait +time +publish +get +set +del +hmget +hset +hexists +hdel +hincrby +zadd +zrem +rpush
 {{- end }}
 
 {{- define "taskpost.valkeyConfig" -}}

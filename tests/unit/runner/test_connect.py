@@ -37,7 +37,7 @@ def test_sentinels_have_a_default_port():
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("http://localhost", "the scheme 'http' is not one of redis, rediss, unix"),
+        ("http://localhost", "the scheme is not one of redis, rediss, unix"),
         ("redis+sentinel://one", "service-name"),
         ("redis://localhost/abc", "the number of a database"),
         ("redis+sentinel://one:x/main", "numbers for ports"),
