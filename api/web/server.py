@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 GRACEFUL_SHUTDOWN_SECONDS: Final = 5
 ACCEPTED_AT_ONCE: Final = 64
-ACCEPT_PAUSE_SECONDS: Final = 0.1
+ACCEPT_PAUSE_SECONDS: Final = 0.02
 LOG_PAUSE_SECONDS: Final = 10.0
 EXIT_FAILED: Final = 1
 
@@ -70,8 +70,8 @@ class Server(uvicorn.Server):
 class Acceptor:
     """Accepts the connections of a socket that listens.
 
-    asyncio's own logs a traceback for each connection that it could not accept, 2,048 at a time. This one keeps a
-    descriptor in reserve: with it, the connection that waits is taken and closed, and what waits behind it is seen.
+    asyncio's own logs a traceback for each connection that it could not accept, 2,048 at a time. This one makes room
+    and keeps a descriptor in reserve: with it, a connection for which there is no room is taken and closed.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._reserve: int | None = None
         self._beginning: set[asyncio.Task[Any]] = set()
-        self._refused = 0
+        self._failures = 0
         self._log_after = 0.0
         self._again: asyncio.TimerHandle | None = None
         self._keep_reserve()
@@ -110,7 +110,7 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in _NO_DESCRIPTORS:
                     raise
-                self._refuse(error)
+                self._make_room(error)
                 return
             accepted.settimeout(0)
             task = self._loop.create_task(self._begin(accepted))
@@ -123,21 +123,21 @@ class Acceptor:
         except OSError:
             accepted.close()
 
-    def _refuse(self, error: OSError) -> None:
-        self._refused += 1
-        self._release_reserve()
-        with contextlib.suppress(OSError):
-            self._listening.accept()[0].close()
-        self._keep_reserve()
-        self._connections.make_room()
+    def _make_room(self, error: OSError) -> None:
+        """Free a descriptor: that of another connection, else the one in reserve, to refuse the newcomer."""
+        self._failures += 1
+        if not self._connections.make_room():
+            self._release_reserve()
+            with contextlib.suppress(OSError):
+                self._listening.accept()[0].close()
+            self._keep_reserve()
         self._loop.remove_reader(self._listening.fileno())
         self._again = self._loop.call_later(ACCEPT_PAUSE_SECONDS, self._resume)
         if self._loop.time() >= self._log_after:
             self._log_after = self._loop.time() + LOG_PAUSE_SECONDS
-            logger.warning(
-                "connections_refused", extra={"count": self._refused, "reason": os.strerror(error.errno or 0)}
-            )
-            self._refused = 0
+            facts = {"count": self._failures, "reason": os.strerror(error.errno or 0)}
+            logger.warning("descriptors_exhausted", extra=facts)
+            self._failures = 0
 
     def _resume(self) -> None:
         self._again = None

@@ -25,7 +25,7 @@ SECONDS = 20.0
 
 @pytest.fixture
 def limited(data_directory: Path) -> Iterator[ServiceProcess]:
-    with ServiceProcess(data_directory, descriptors=DESCRIPTORS, concurrency=2) as service:
+    with ServiceProcess(data_directory, descriptors=(DESCRIPTORS, DESCRIPTORS), concurrency=2) as service:
         yield service
 
 

@@ -183,6 +183,18 @@ async def test_trailers_and_extensions_are_dropped(url: str) -> None:
         assert [(await client.answer()).status for _ in range(2)] == [202, 200]
 
 
+async def test_very_many_small_chunks(url: str) -> None:
+    """They are read in steps; what follows them is answered."""
+    sent = chunked(*(bytes([byte]) for byte in TASK + b" " * 5_000))
+    async with connection(url) as client:
+        await client.send(post(sent, CHUNKED, length=False), LIVE)
+        assert [(await client.answer()).status for _ in range(2)] == [202, 200]
+    async with connection(url) as client:
+        await client.send(post(sent, CHUNKED, length=False))
+        client.writer.write_eof()
+        assert (await client.answer()).status == 202
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT"])
 @pytest.mark.parametrize("path", ["/livez", "/nope", "/api/tasks/01a21244-d648-7000-ab85-19190c5f608e"])
 async def test_a_body_is_bounded_where_none_is_taken(url: str, method: str, path: str) -> None:

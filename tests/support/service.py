@@ -27,11 +27,17 @@ POLL_SECONDS = 0.02
 
 
 class ServiceProcess:
-    """`python -m api` on a free port and a data directory, with settings of its own, and so many descriptors."""
+    """`python -m api` on a free port and a data directory, with settings of its own.
 
-    def __init__(self, data_directory: Path, *, descriptors: int | None = None, **settings: object) -> None:
+    `descriptors` are the soft and the hard limit of its descriptors.
+    """
+
+    def __init__(self, data_directory: Path, *, descriptors: tuple[int, int] | None = None, **settings: object) -> None:
         self._data_directory = data_directory
-        self._limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
+        self._limited: list[str] = []
+        if descriptors is not None:
+            limits = "ulimit -S -n {} && ulimit -H -n {}".format(*descriptors)
+            self._limited = ["sh", "-c", f'{limits} && exec "$@"', "sh"]
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
