@@ -7,6 +7,7 @@ that its descendants start can leave its tree: not by a session or group of its 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from contextlib import suppress
@@ -33,7 +34,7 @@ def die_with_parent(parent: int) -> None:
 
 def signal_descendants(root: int, number: int) -> None:
     """Send a signal to all descendants of a process."""
-    for pid, parent in _tree(root).items():
+    for pid, parent in reversed(_tree(root).items()):  # children first: while their parents are the ones that are known
         _signal(pid, parent, number)
 
 
@@ -47,17 +48,19 @@ def kill_descendants(root: int) -> None:
         for pid, parent in found.items():
             _signal(pid, parent, signal.SIGSTOP)
         stopped |= found
-    for pid, parent in stopped.items():
+    for pid, parent in reversed(stopped.items()):
         _signal(pid, parent, signal.SIGKILL)
 
 
 def _tree(root: int) -> dict[int, int]:
     """Return the pids of all descendants, each with that of its parent."""
+    has_lists = Path(f"/proc/{root}/task/{root}/children").exists()  # a kernel may be built without them
+    children_of = _children if has_lists else _all_children().get
     found: dict[int, int] = {}
     unread = [root]
     while unread:
         parent = unread.pop()
-        children = [pid for pid in _children(parent) if pid not in found]
+        children = [pid for pid in children_of(parent) or [] if pid not in found]
         found |= dict.fromkeys(children, parent)
         unread += children
     return found
@@ -72,15 +75,42 @@ def _children(pid: int) -> list[int]:
     return children
 
 
+def _all_children() -> dict[int, list[int]]:
+    """Return the children of every process: slower, as all are read."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdecimal():
+            with suppress(OSError):
+                children.setdefault(_parent_of(int(path.name)), []).append(int(path.name))
+    return children
+
+
 def _signal(pid: int, parent: int, number: int) -> None:
     """Signal a process while it is provably the one: the handle is of one process, and that is still a child."""
     with suppress(OSError):  # it is over, or belongs to another user
-        handle = os.pidfd_open(pid)
+        handle = _open_handle(pid)
         try:
-            if _parent_of(pid) == parent:
+            if _parent_of(pid) != parent:
+                return
+            if handle is None:
+                os.kill(pid, number)
+            else:
                 signal.pidfd_send_signal(handle, number)
         finally:
-            os.close(handle)
+            if handle is not None:
+                os.close(handle)
+
+
+def _open_handle(pid: int) -> int | None:
+    """Return a handle of a process; None where the kernel has none (before Linux 5.3), and its pid must do."""
+    try:
+        return os.pidfd_open(pid)
+    except AttributeError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            return None
+        raise
 
 
 def _parent_of(pid: int) -> int:
