@@ -36,9 +36,9 @@ class Misbehaving:
     """Listens on an address; `connections` counts those that were made, `received` are the requests in order.
 
     Paths: `/status/503?retry-after=7&body=text`, `/then/500/hang/204` (one after another, the last for ever), `/hang`
-    (no answer), `/trickle` (blank lines, a byte now and then), `/trickle-status`, `/trickle-body`, `/endless`, `/bomb`,
-    `/headers` (1 MB of them),
-    `/reset`, `/close`, `/garbage`. When `mended` every path answers 204.
+    (no answer), `/late/2/204` (after two seconds), `/trickle` (blank lines, a byte now and then), `/trickle-status`,
+    `/trickle-body`, `/endless`, `/bomb`, `/headers` (1 MB of them), `/reset`, `/close`, `/garbage`. When `mended` every
+    path answers 204.
     """
 
     host: str = "127.0.0.1"
@@ -119,6 +119,9 @@ class Misbehaving:
             words = [words[min(turn, len(words) - 1)]]
         match ["204"] if self.mended else words:
             case ["status", status] | [status] if status.isdecimal():
+                await _send(writer, int(status), query)
+            case ["late", seconds, status]:
+                await asyncio.sleep(float(seconds))  # slowness is what is tested
                 await _send(writer, int(status), query)
             case ["hang"]:
                 await reader.read()
