@@ -60,7 +60,7 @@ local function give_up(task_id)
   local record = key('task', task_id)
   set_delivery(task_id, 'dead')
   redis.call('HDEL', record, 'delivery_token', 'delivery_lost')
-  redis.call('HSET', record, 'delivery_error', MAX_LOST .. ' attempts in a row ended without a record of how')
+  redis.call('HSET', record, 'delivery_error', MAX_LOST + 1 .. ' attempts in a row ended without a record of how')
   redis.call('HINCRBY', key('totals'), 'tries_dead', 1)
   announce(task_id, 'dead')
 end
