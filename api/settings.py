@@ -330,13 +330,14 @@ class Settings(BaseSettings):
         least = self.result_max_bytes + ROOM_BESIDE_A_RESULT_BYTES
         if self.undelivered_max_bytes_per_receiver < least:
             raise ValueError(
-                f"undelivered_max_bytes_per_receiver is {self.undelivered_max_bytes_per_receiver}: it must be at least "
-                f"{least}, which is what one result of result_max_bytes takes"
+                f"{ENV_PREFIX}UNDELIVERED_MAX_BYTES_PER_RECEIVER is {self.undelivered_max_bytes_per_receiver}: it must "
+                f"be at least {least}, which is what one result of {ENV_PREFIX}RESULT_MAX_BYTES takes. Make it larger, "
+                "or that smaller"
             )
         if self.undelivered_max_bytes < self.undelivered_max_bytes_per_receiver:
             raise ValueError(
-                f"undelivered_max_bytes is {self.undelivered_max_bytes}: it must be at least "
-                f"undelivered_max_bytes_per_receiver, {self.undelivered_max_bytes_per_receiver}"
+                f"{ENV_PREFIX}UNDELIVERED_MAX_BYTES is {self.undelivered_max_bytes}: it must be at least "
+                f"{ENV_PREFIX}UNDELIVERED_MAX_BYTES_PER_RECEIVER, {self.undelivered_max_bytes_per_receiver}"
             )
         return self
 

@@ -9,6 +9,20 @@
 {{- mulf (float64 $number) (get $units $unit) | floor | int64 -}}
 {{- end }}
 
+{{/* One result fits into the bound of its receiver, and that into the bound of all: the service does not start otherwise. */}}
+{{- define "taskpost.checkUndelivered" -}}
+{{- $settings := .Values.settings -}}
+{{- $one := add ($settings.result_max_bytes | default 8388608 | int64) 65536 -}}
+{{- $receiver := $settings.undelivered_max_bytes_per_receiver | default 33554432 | int64 -}}
+{{- $all := $settings.undelivered_max_bytes | default 134217728 | int64 -}}
+{{- if lt $receiver $one }}
+{{- fail (printf "settings.undelivered_max_bytes_per_receiver is %d: it must be at least %d, which is what one result of settings.result_max_bytes takes. Make it larger, or that smaller." $receiver $one) }}
+{{- end }}
+{{- if lt $all $receiver }}
+{{- fail (printf "settings.undelivered_max_bytes is %d: it must be at least settings.undelivered_max_bytes_per_receiver, %d." $all $receiver) }}
+{{- end }}
+{{- end }}
+
 {{/* The bundled Valkey is not killed for its memory: what the settings let it hold fits. Renders nothing, or fails. */}}
 {{- define "taskpost.checkMemory" -}}
 {{- $settings := .Values.settings -}}

@@ -1,5 +1,6 @@
 {{/* The environment of the service. What `extraEnv` names too is left to it: server-side apply refuses a name given twice. */}}
 {{- define "taskpost.env" -}}
+{{- include "taskpost.checkUndelivered" . -}}
 {{- $env := dict
     "TASKPOST_BIND" "0.0.0.0:8000"
     "TASKPOST_DATA_DIR" "/data"

@@ -582,6 +582,63 @@ def test_the_bundled_valkey_keeps_what_it_answered():
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction", "maxmemory 1536mb"} <= set(lines)
 
 
+DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
+IN_THE_SUM = (
+    "queue_max_bytes",
+    "queue_max_length",
+    "retention_max_bytes",
+    "undelivered_max_bytes",
+    "idempotency_max_keys",
+)
+
+
+def test_what_valkey_may_hold_is_summed_with_the_defaults_of_the_settings():
+    """The sum is the same whether a default is left out or written."""
+    written = ",".join(f"settings.{name}={DEFAULTS[name]}" for name in (*IN_THE_SUM, "result_max_bytes"))
+    for values in ("valkey.maxmemory=1gb", "valkey.resources.limits.memory=2Gi"):
+        assert refusal("--set", values) == refusal("--set", f"{values},{written}")
+        assert "MiB together" in refusal("--set", values) or "at least 2404 MiB" in refusal("--set", values)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("settings.queue_max_bytes=1073741824", "valkey.maxmemory is 1536mb"),
+        ("settings.retention_max_bytes=1073741824", "retention_max_bytes (1024 MiB)"),
+        ("settings.undelivered_max_bytes=536870912", "undelivered_max_bytes (512 MiB)"),
+        ("settings.queue_max_length=1000000", "queue_max_length (1000000)"),
+        ("settings.idempotency_max_keys=10000000", "idempotency_max_keys (10000000)"),
+        ("valkey.maxmemoryClients=1gb", "valkey.maxmemoryClients (1024 MiB)"),
+        ("valkey.maxmemory=1gb", "valkey.maxmemory is 1gb"),
+        ("valkey.maxmemory=2500mb", "valkey.resources.limits.memory is 3Gi: it must be at least 3850 MiB"),
+        ("valkey.resources.limits.memory=2Gi", "valkey.resources.limits.memory is 2Gi"),
+        ("valkey.resources.limits.memory=2000M", "valkey.resources.limits.memory is 2000M"),
+        ("settings.concurrency=100", "results and inputs of settings.concurrency (100) attempts"),
+        ("settings.undelivered_max_bytes_per_receiver=1000", "settings.undelivered_max_bytes_per_receiver is 1000"),
+        ("settings.undelivered_max_bytes=10000000", "settings.undelivered_max_bytes is 10000000"),
+        ("settings.result_max_bytes=67108864", "what one result of settings.result_max_bytes takes"),
+        ("valkey.resources.limits.memory=plenty", "plenty is not a size"),
+    ],
+)
+def test_memory_that_does_not_add_up_is_refused(values: str, words: str):
+    assert words in refusal("--set", values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "valkey.maxmemory=4gb,valkey.resources.limits.memory=8Gi,settings.retention_max_bytes=2147483648",
+        "valkey.maxmemory=1gb,settings.retention_max_bytes=0",
+        "valkey.resources.limits.memory=3500M,settings.concurrency=50",
+        "valkey.resources.limits.memory=3221225472",
+        "valkey.resources.limits=null",
+        "valkey.enabled=false,redis.url=redis://r,settings.retention_max_bytes=99999999999",
+    ],
+)
+def test_memory_that_adds_up_is_rendered(values: str):
+    assert template("--set", values)
+
+
 def test_signing_keys_are_taken_as_given():
     key = "whsec_" + base64.b64encode(bytes(32)).decode()
     secret = the("Secret", "taskpost-runner", template("--set", f"signing.keys={{{key}}}"))

@@ -15,9 +15,9 @@ from api.core.observation import AttemptId
 from api.core.task import Reason
 from api.queue.queue import Queue
 from api.queue.shapes import Accepted, QueueLimits, Refused, Retention, Slot, Submission
-from runner.attempt import Attempt
+from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
-from runner.contract import ENDS, MOVES, DeliveryStatus, State, key_prefix
+from runner.contract import ENDS, MOVES, DeliveryStatus, Env, State, key_prefix
 from runner.delivery.post import Try
 from runner.delivery.tries import Sent
 from runner.outcome import Outcome
@@ -109,33 +109,15 @@ class QueueMachine(RuleBasedStateMachine):
         return self.loop.run_until_complete(awaitable)
 
     def report(self, attempt_id: AttemptId, token: str, holder: str = "holder") -> Report:
-        return Report(
-            self.sync_client,
-            Attempt(
-                redis_url=self.redis_url,
-                redis_url_file=None,
-                redis_min_replicas=0,
-                instance="model",
-                task_id=attempt_id.task_id,
-                number=attempt_id.attempt,
-                token=token,
-                holder=holder,
-                task_modules=(),
-                task_path=(),
-                task_python="",
-                result_max_bytes=1,
-                signing_keys="",
-                signing_keys_file=None,
-                callback_policy="",
-                callback_proxy="",
-                callback_proxy_file=None,
-                callback_keep_answers="",
-                callback_ca_file=None,
-                callback_certificate_file=None,
-                callback_key_file=None,
-                callback_retry_seconds=(),
-            ),
-        )
+        environment = {
+            Env.REDIS_URL: self.redis_url,
+            Env.INSTANCE: "model",
+            Env.TASK_ID: attempt_id.task_id,
+            Env.ATTEMPT: str(attempt_id.attempt),
+            Env.TOKEN: token,
+            Env.HOLDER: holder,
+        }
+        return Report(self.sync_client, read_attempt(environment))
 
     def waiting(self) -> list[ModelTask]:
         queued = (task for task in self.model.values() if task.state is State.QUEUED)
@@ -257,7 +239,7 @@ class QueueMachine(RuleBasedStateMachine):
         for _ in statuses:
             self.submit("fast", 100, receiver, None, "")
         for status in statuses:
-            attempt = self.claim(100, None)
+            attempt = self.claim(100, None, 100)
             if isinstance(attempt, tuple):
                 self.start(attempt, "holder")
                 self.finish(attempt, State.DONE, wrong_token=False, percent=0, body=body)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from taskpost import ApiError
 
 from api.core.task import Reason
 from api.queue.queue import Queue
@@ -18,15 +20,19 @@ from runner.delivery.tries import Sent
 from runner.outcome import Outcome
 from runner.report import Report
 from tests.support.rooms import room_for
+from tests.support.service import ServiceProcess, eventually
 from tests.support.web import services_of, web_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import httpx
     from redis.asyncio import Redis
+    from taskpost import Client
 
     from api.queue.shapes import Claim, Page
+    from runner.delivery.receiver import Standing
     from tests.support.valkey import ValkeyServer
 
 KIBIBYTE = 1024
@@ -77,10 +83,10 @@ class Place:
             await self.fail(task_id)
         return task_id
 
-    async def fail(self, task_id: str) -> None:
+    async def fail(self, task_id: str, standing: Standing | None = None) -> None:
         """Let an attempt of its delivery fail, whoever may make it."""
         self._client.hset(f"{key_prefix(self._instance)}task:{task_id}", "delivery_token", "sender")
-        failed = Sent("runner", 0, Try("no answer within 5 s"))
+        failed = Sent("runner", 0, Try("no answer within 5 s"), standing=standing)
         await self.queue.deliveries.report(task_id, "sender", "pending", 1000, failed)
 
     async def save_and_lose(self, data: str, why: str = "gone") -> bytes | None:
@@ -156,6 +162,17 @@ async def test_a_receiver_that_answers_is_not_held_to_the_size_of_what_is_on_its
     await place.fill(HANGS, 2, 24 * KIBIBYTE, tried=False)
     for _ in range(30):
         assert (await place.post(HANGS)).status_code == 202
+
+
+@pytest.mark.parametrize(("standing", "answers"), [("slow", 429), ("failed", 429), ("good", 202)])
+async def test_what_a_receiver_was_like_last_counts_too(place: Place, standing: Standing, answers: int) -> None:
+    """Of a receiver that hangs the oldest are dropped, so that those that wait have not been tried yet."""
+    (tried,) = await place.fill(HANGS, 1, 0, tried=False)
+    await place.fill(HANGS, 3, 24 * KIBIBYTE, tried=False)
+    await place.fail(tried, standing)
+    await place.http.delete(f"/api/tasks/{tried}/delivery")
+    assert {(await place.post(HANGS)).status_code for _ in range(3)} >= {answers}
+    assert (await place.post(HANGS)).status_code == answers
 
 
 async def test_a_replay_is_answered_whatever_waits(place: Place) -> None:
@@ -471,3 +488,44 @@ async def test_what_is_told_of_attempts_is_bounded(place: Place) -> None:
     assert task.task is not None
     assert [past.attempt for past in task.task.past] == [7, 8]
     assert (await place.queue.counts()).queued_bytes < 4096 + 100
+
+
+# -------------------------------------------------------------------------------------------------- the whole service
+
+
+def test_results_for_a_host_that_hangs_do_not_fill_redis(data_directory: Path) -> None:
+    """The issue's 190 POSTs of 120 bytes, smaller: each makes a large result, and nobody takes it."""
+    bounds = {
+        "result_max_bytes": 250_000,
+        "undelivered_max_bytes_per_receiver": 400_000,
+        "undelivered_max_bytes": 10**6,
+    }
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=100) as hanging,
+        ServiceProcess(data_directory, concurrency=2, **bounds) as service,
+        service.client() as client,
+    ):
+        url = f"http://127.0.0.1:{hanging.getsockname()[1]}/"
+        primes = {"limit": 300_000, "list": True}
+        task_ids = [client.submit("prime_numbers", primes, result_url=url).task.task_id for _ in range(8)]
+        client.wait_all(task_ids, timeout_seconds=120)
+        # Whoever makes room does so at once, and the last ones that came stay.
+        eventually(lambda: len(list(client.list_deliveries("dead"))) >= 6, of="the oldest are dead")
+        assert {dead.task_id for dead in client.list_deliveries("dead")} < set(task_ids)
+        assert len(list(client.list_deliveries("pending"))) in {1, 2}
+        eventually(lambda: service.log().count("result_dropped") >= 6, of="each is in the log")
+        with pytest.raises(ApiError) as dropped:
+            client.result(next(client.list_deliveries("dead")).task_id)
+        assert (dropped.value.status, dropped.value.code) == (410, "result_dropped")
+        # And those that would make more of it are refused once an attempt has told what the receiver is like.
+        eventually(lambda: refused(client, url), of="another submission is refused")
+        task_id = client.submit("prime_numbers", primes, result_url=None).task.task_id
+        assert client.wait(task_id, timeout_seconds=60).task_status == "done"
+
+
+def refused(client: Client, url: str) -> bool:
+    try:
+        client.submit("sleep", {"seconds": 0}, result_url=url)
+    except ApiError as error:
+        return (error.status, error.code) == (429, "undelivered_full")
+    return False

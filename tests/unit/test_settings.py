@@ -99,6 +99,20 @@ def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch, name, value, w
     assert words in str(fault.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"undelivered_max_bytes_per_receiver": 1000}, "TASKPOST_UNDELIVERED_MAX_BYTES_PER_RECEIVER is 1000"),
+        ({"result_max_bytes": 64 * 1024 * 1024}, "one result of TASKPOST_RESULT_MAX_BYTES"),
+        ({"undelivered_max_bytes": 10_000_000}, "TASKPOST_UNDELIVERED_MAX_BYTES is 10000000"),
+    ],
+)
+def test_a_bound_that_no_result_fits_into_stops_the_start(given, words):
+    with pytest.raises(SettingsError) as fault:
+        read_settings(**given)
+    assert words in str(fault.value)
+
+
 def test_every_wrong_value_is_named_at_once():
     with pytest.raises(SettingsError) as fault:
         read_settings(concurrency="x", max_attempts="y", no_such_thing="z")

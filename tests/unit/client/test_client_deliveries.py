@@ -70,6 +70,16 @@ def test_a_task_s_callback_is_sent_again(client: Client) -> None:
     assert client.redeliver(TASK_ID).delivery.status == "pending"
 
 
+def test_a_task_s_callback_goes_to_another_url(client: Client, service: Service) -> None:
+    client.redeliver(TASK_ID, "http://there/")
+    assert service.asked[-1].json == {"result_url": "http://there/"}
+
+
+def test_a_task_s_callback_is_given_up(client: Client, service: Service) -> None:
+    service.on("DELETE", TARGET + "/delivery", Reply(body=task("done", delivery=DEAD)))
+    assert client.give_up_delivery(TASK_ID).delivery.status == "dead"
+
+
 def test_the_list_is_read_page_after_page(client: Client, service: Service) -> None:
     (found,) = client.list_deliveries()
     assert (found.task_id, found.delivery.attempts, found.result_url) == (TASK_ID, 2, "http://here/")
@@ -115,6 +125,14 @@ def test_redeliver_on_the_command_line(run: Run, service: Service) -> None:
     assert {*service.asked[-1].json} == {"host", "finished_from", "finished_before", "cursor"}
 
 
+def test_give_up_and_another_url_on_the_command_line(run: Run, service: Service) -> None:
+    service.on("DELETE", TARGET + "/delivery", Reply(body=task("done", delivery=DEAD)))
+    assert "callback  dead" in run("deliveries", TASK_ID, "--give-up").stdout
+    assert service.targets()[0] == f"DELETE {TARGET}/delivery"
+    assert run("redeliver", TASK_ID, "--to", "http://there/").stdout == "callback  pending\n"
+    assert service.asked[-1].json == {"result_url": "http://there/"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -125,6 +143,8 @@ def test_redeliver_on_the_command_line(run: Run, service: Service) -> None:
         ("redeliver", "--dead", "--before", "9999-12-31T23:59:59-14:00"),
         ("deliveries", TASK_ID, "--host", "here"),
         ("deliveries", "--status", "lost"),
+        ("deliveries", "--give-up"),
+        ("redeliver", "--dead", "--to", "http://there/"),
     ],
 )
 def test_wrong_usage_exits_2_and_asks_nothing(run: Run, service: Service, arguments: tuple[str, ...]) -> None:

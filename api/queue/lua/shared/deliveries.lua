@@ -7,18 +7,18 @@ local function tried_in_vain(task_id)
 end
 
 -- How much waits for a receiver, and how much more what is accepted for it may still bring: as large a result each as those
--- that wait, once the oldest of these has been tried in vain; before that there is nothing to say that any will wait.
-local function waits_for(receiver)
-  local waits = tonumber(redis.call('ZSCORE', key('undelivered'), receiver) or 0)
+-- that wait, if its last attempt was slow or failed, or the oldest of these has been tried in vain; else nothing says that any will wait.
+local function waits_for(host)
+  local waits = tonumber(redis.call('ZSCORE', key('undelivered'), host) or 0)
   local each = TASK_BYTES
   if waits > 0 then
-    local line = key('undelivered', receiver)
+    local line, standing = key('undelivered', host), receiver(host)
     local oldest = redis.call('ZRANGE', line, 0, 0)[1]
-    if oldest and tried_in_vain(oldest) then
+    if standing and standing ~= 'good' or oldest and tried_in_vain(oldest) then
       each = math.ceil(waits / redis.call('ZCARD', line))
     end
   end
-  return waits, tonumber(redis.call('HGET', key('expected'), receiver) or 0) * each, each
+  return waits, tonumber(redis.call('HGET', key('expected'), host) or 0) * each, each
 end
 
 -- Whether there is no room for one more result of a receiver, of so many bytes if that is known. Over the bound of all, only those that have their share of
