@@ -14,5 +14,6 @@ tried() {
     pytest --last-failed --last-failed-no-failures none "$@"
 }
 tests/cluster/cluster.sh volumes
+tests/cluster/cluster.sh kueue
 tried -m 'not serial' --numprocesses 3 --dist loadfile "$@"
 tried -m serial --capture no "$@"

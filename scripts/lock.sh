@@ -9,6 +9,6 @@ projects="pyproject.toml client/pyproject.toml requirements/build.in"
 # shellcheck disable=SC2086 - a list of paths
 lock --upgrade --extra service $projects --output-file requirements/service.lock
 # What the image of the runner holds: the same versions as the service has.
-lock --upgrade pyproject.toml --constraint requirements/service.lock --output-file requirements/runner.lock
+lock --upgrade --extra image pyproject.toml --constraint requirements/service.lock --output-file requirements/runner.lock
 # shellcheck disable=SC2086
 lock --upgrade --extra service --group dev $projects --constraint requirements/service.lock --output-file requirements/dev.lock

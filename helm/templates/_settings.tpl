@@ -126,6 +126,7 @@ default was. */}}
     "pull_secrets" $secrets
     "run_as_user" $pod.runAsUser
     "queue_name" $pod.queueName
+    "job_labels" $pod.jobLabels
     "env" $pod.env
     "volumes" $volumes
     "volume_mounts" $mounts

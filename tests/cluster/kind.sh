@@ -28,6 +28,7 @@ load() {
 mkdir -p "$cache"
 case ${1:-} in
   up | down | load) "$1" ;;
+  import) kind load docker-image --name taskpost "$2" ;;
   exec)
     shift
     KUBECONFIG=$kubeconfig "$@"

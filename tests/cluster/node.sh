@@ -4,6 +4,7 @@
 #   node.sh up | down            start all of it, if it is not there already; end it, and remove what it has written
 #   node.sh exec CMD...          run a command in the node's network, with KUBECONFIG and PATH set
 #   node.sh load                 give it the images that images.sh has built
+#   node.sh import IMAGE NAME    give it another image
 #   node.sh stop NAME [SIGNAL]   etcd, apiserver, controllers, scheduler, containerd, kubelet, proxy, dns
 #   node.sh start NAME
 #   node.sh volumes              make the volumes that were released free again, and empty
@@ -42,16 +43,20 @@ down() {
   rm -rf "$state" "$kubeconfig"
 }
 
+import_image() { # IMAGE NAME
+  rm -f "$cache/$2.tar"
+  buildah push -q "$1" "docker-archive:$cache/$2.tar:$1"
+  import "$2"
+  rm "$cache/$2.tar"
+}
+
 load() {
   local name id
   mkdir -p "$state/loaded"
   for name in "${images[@]}"; do
     id=$(buildah inspect --type image --format '{{.FromImageID}}' "localhost/taskpost-$name:latest")
     [ "$(cat "$state/loaded/$name" 2>/dev/null)" != "$id" ] || continue
-    rm -f "$cache/$name.tar"
-    buildah push -q "localhost/taskpost-$name:latest" "docker-archive:$cache/$name.tar:localhost/taskpost-$name:latest"
-    import "$name"
-    rm "$cache/$name.tar"
+    import_image "localhost/taskpost-$name:latest" "$name"
     containerd_client images tag --force "localhost/taskpost-$name:latest" "localhost/taskpost-$name:$version" >/dev/null
     echo "$id" >"$state/loaded/$name"
   done
@@ -95,6 +100,7 @@ case ${1:-} in
     "$1"
     ;;
   load | volumes) "$1" ;;
+  import) import_image "$2" "$3" ;;
   audit) cat "$state/audit/audit.log" ;;
   address) echo "$node_ip" ;;
   kwok) kwok "$2" "${3:-}" ;;
@@ -104,5 +110,5 @@ case ${1:-} in
     shift
     PATH=$bin:$PATH in_netns "$@"
     ;;
-  *) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 2 ;;
+  *) sed -n '2,13s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac

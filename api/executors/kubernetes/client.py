@@ -32,6 +32,8 @@ WATCH_SECONDS: Final = 30
 SILENCE_SECONDS: Final = 10.0
 """How long after that the client gives a watch up."""
 GROUPS: Final = {"jobs": "/apis/batch/v1", "pods": "/api/v1", "events": "/api/v1", "configmaps": "/api/v1"}
+RESOURCES: Final = {"admissions": "events"}
+"""What the API server calls a kind of ours, where that is only a part of its objects."""
 
 
 class ClusterUnusable(ValueError):  # noqa: N818 - reads as what it says
@@ -187,7 +189,8 @@ class Cluster:
                 response.close()
 
     def _path(self, kind: str, name: str | None, query: dict[str, str] | None = None) -> str:
-        path = f"{GROUPS[kind]}/namespaces/{quote(self._access.namespace)}/{kind}"
+        resource = RESOURCES.get(kind, kind)
+        path = f"{GROUPS[resource]}/namespaces/{quote(self._access.namespace)}/{resource}"
         return path + (f"/{quote(name)}" if name else "") + (f"?{urlencode(query)}" if query else "")
 
     async def _call(self, method: str, path: str, body: Object | None = None, seconds: float = CALL_SECONDS) -> Object:

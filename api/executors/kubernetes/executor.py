@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from api.core.observation import Cause, Observation, Phase, Program
+from api.core.observation import Cause, Observation, Obstacle, Phase, Program
 from api.executors.base import AttemptSpec, Executor, ExecutorUnavailable, StartError
 from api.executors.kubernetes.attempts import Attempts
 from api.executors.kubernetes.client import HTTPS_PORT, ApiError, Cluster
@@ -28,7 +28,7 @@ from api.executors.kubernetes.job import (
     selector,
     token_hash,
 )
-from api.executors.kubernetes.observe import observe
+from api.executors.kubernetes.observe import has_program_to_end, observe
 from api.executors.kubernetes.owner import OwnerConfigMap
 from api.executors.kubernetes.seen import attempt_of
 from api.executors.kubernetes.template import whole_seconds
@@ -178,6 +178,7 @@ class KubernetesExecutor(Executor):
                     del self._unread[attempt_id]
                     seen = self._attempts.get(attempt_id)
                     if seen is not None:
+                        await self._hasten_suspended(seen)
                         await self._look_for_owner()
                         yield self._look(seen)
                 self._news.clear()
@@ -227,6 +228,16 @@ class KubernetesExecutor(Executor):
             for pod in [pod for pod in seen.pods.values() if not pod.deleted]:
                 await self._delete_one("pods", pod, grace_seconds=whole_seconds(self._settings.grace_seconds))
 
+    async def _hasten_suspended(self, seen: Seen) -> None:
+        """Leave the program of a suspended Job no more time either: its quota is for others at once."""
+        if seen.hastened or not has_program_to_end(seen):
+            return
+        seen.hastened = True
+        try:
+            await self._hasten(seen)
+        except ExecutorUnavailable as fault:  # its pod then takes its whole grace
+            logger.warning("pod_not_hastened", extra={"attempt": str(seen.attempt_id), "reason": str(fault)})
+
     async def _delete_one(self, kind: str, kept: Kept, *, grace_seconds: int | None = None) -> None:
         metadata = kept.raw["metadata"]
         try:
@@ -248,11 +259,12 @@ class KubernetesExecutor(Executor):
                 self._news.set()
 
     def _is_news(self, seen: Seen) -> bool:
-        """Whether an attempt is over, or its program has got further since this was asked last."""
+        """Whether an attempt is over, or its program has got further or it was suspended since this was asked last."""
         observation = self._look(seen)
-        before, seen.program_told = seen.program_told, observation.program
-        moved = observation.program is not before and observation.program is not Program.WAITING
-        return observation.phase is not Phase.ALIVE or moved
+        suspended = observation.waiting is not None and observation.waiting.code == Obstacle.SUSPENDED
+        before, seen.told = seen.told, (observation.program, observation.cause if suspended else None, suspended)
+        worth_it = suspended or observation.program not in {None, Program.WAITING}
+        return observation.phase is not Phase.ALIVE or (worth_it and seen.told != before)
 
     async def _look_for_owner(self) -> None:
         """Find out, by one call for all, whether the Jobs that somebody deleted went with what they belonged to."""

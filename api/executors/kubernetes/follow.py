@@ -1,4 +1,4 @@
-"""Follows Jobs, pods and warnings: a list, then a watch from its version, and from the start again after any fault."""
+"""Follows Jobs, pods and Events: a list, then a watch from its version, and from the start again after any fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KINDS: Final = ("jobs", "pods", "events")
+KINDS: Final = ("jobs", "pods", "events", "admissions")
+EVENT_FIELDS: Final = {"events": "type=Warning", "admissions": "involvedObject.kind=Workload"}
+"""Which Events are followed: warnings, and whatever Kueue says of the Workloads that it makes of Jobs."""
 GONE: Final = 410
 SILENT: Final = frozenset({UNREACHABLE, TOO_MANY})
 FROM_CACHE: Final = "0"
@@ -103,14 +105,15 @@ class Follower:
         return 0.0
 
     def _query(self, kind: str) -> dict[str, str]:
-        return {"fieldSelector": "type=Warning"} if kind == "events" else {"labelSelector": self._selector}
+        fields = EVENT_FIELDS.get(kind)
+        return {"fieldSelector": fields} if fields else {"labelSelector": self._selector}
 
     async def _list(self, kind: str) -> str:
         """Take all there is; return the version from which to watch."""
         from_cache = {} if kind in self._expired else {"resourceVersion": FROM_CACHE}
         self._expired.discard(kind)
         listed = await self._cluster.list(kind, **self._query(kind), **from_cache)
-        if kind == "events":
+        if kind in EVENT_FIELDS:
             for event in listed.get("items") or ():
                 self._take(kind, "ADDED", event)
         else:
@@ -130,7 +133,7 @@ class Follower:
     def _take(self, kind: str, change: str, raw: Object) -> None:
         """Take a change. One that cannot be read costs no other."""
         try:
-            if kind == "events":
+            if kind in EVENT_FIELDS:
                 self._attempts.take_event(raw)
             elif (attempt_id := self._attempts.take(kind, change, raw)) is not None:
                 self._changed({attempt_id})

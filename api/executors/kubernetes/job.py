@@ -51,7 +51,7 @@ def build_job(spec: AttemptSpec, settings: JobSettings, pods: PodSettings) -> di
     labels = _labels(spec, settings)
     metadata: dict[str, Any] = {
         "name": job_name(spec),
-        "labels": labels | ({LABEL_QUEUE: pods.queue_name} if pods.queue_name else {}),
+        "labels": pods.job_labels | ({LABEL_QUEUE: pods.queue_name} if pods.queue_name else {}) | labels,
         "annotations": {ANNOTATION_TOKEN: token_hash(spec)},
     }
     if settings.owner is not None:

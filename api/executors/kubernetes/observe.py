@@ -58,6 +58,14 @@ def observe(seen: Seen, now_seconds: float, answering_since_seconds: float | Non
     return replace(alive, waiting=why_suspended(seen), hopeless=False) if suspended else alive
 
 
+def has_program_to_end(seen: Seen) -> bool:
+    """Whether a suspended Job has a pod that is being ended and a program that has not ended."""
+    job, pod = _living(seen.job), seen.pod
+    if not seen.is_container or job is None or not is_suspended(job) or pod is None or pod.deleted:
+        return False
+    return pod.asked_seconds is not None and program_of(pod.raw) is not Program.ENDED
+
+
 def _is_finished(job: Object) -> bool:
     """Whether a Job is over. One whose pod did not heed its signal when it was suspended is so when it goes on."""
     return condition(job, "Failed") is not None or condition(job, "Complete") is not None

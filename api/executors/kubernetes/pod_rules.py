@@ -31,10 +31,12 @@ CHART_VOLUMES: Final = frozenset({"redis-ca", "callback-ca", "callback-certifica
 """Given to all runners by the chart (taskPods), and not for programs."""
 OUR_TREES: Final = (SECRET_DIRECTORY, f"/var{SECRET_DIRECTORY}", TASK_DIRECTORY)
 """Nothing may be mounted at these, in them, or over them."""
+OUR_LABELS: Final = ("taskpost.dev/", "app.kubernetes.io/managed-by")
 CHART_TREE: Final = "/etc/taskpost"
 HIGHEST_USER: Final = 2**31 - 1
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_KEY: Final = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _QUANTITY: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 _OF_SECRETS: Final = frozenset({"secret", "secretRef", "secretKeyRef", "nodePublishSecretRef"})
@@ -62,8 +64,17 @@ def pod_faults(pod: Mapping[str, Any], secrets: Collection[str], *, of_type: boo
         if user is not None and not 1 <= user <= HIGHEST_USER:
             yield name, f"{user} is not a user that tasks may have: 1 to {HIGHEST_USER}, since root (0) is not allowed"
     yield from _resource_faults(pod.get("resources") or {})
-    for name in ("labels", "nodeSelector"):
+    yield from _label_faults(pod)
+
+
+def _label_faults(pod: Mapping[str, Any]) -> Iterator[Found]:
+    for name in ("labels", "jobLabels", "nodeSelector"):
         for key, value in (pod.get(name) or {}).items():
+            if name != "nodeSelector" and (not _KEY.fullmatch(key) or key.startswith(OUR_LABELS)):
+                yield (
+                    f"{name}.{key}",
+                    f"{key!r} is not a label that can be given: it is Taskpost's own, or not [prefix/]name",
+                )
             if not _VALUE.fullmatch(value):
                 yield f"{name}.{key}", f"{value!r} is not the value of a label: at most 63 of A-Z a-z 0-9 _ . -"
 

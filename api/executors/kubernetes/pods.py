@@ -61,6 +61,8 @@ class PodSettings(BaseModel):
     labels: dict[str, str] = Field(default_factory=dict)
     queue_name: str | None = None
     """The local queue of Kueue that its Jobs go to."""
+    job_labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of its Jobs, beside ours: a priority class of Kueue, for example."""
     sidecar_resources: Object = Field(
         default_factory=lambda: {"requests": {"cpu": "50m", "memory": "48Mi"}, "limits": {"memory": "512Mi"}}
     )
@@ -89,6 +91,7 @@ class TypePod(BaseModel):
     annotations: dict[str, str] | None = None
     labels: dict[str, str] | None = None
     queue_name: str | None = None
+    job_labels: dict[str, str] | None = None
 
     def settings(self) -> Object:
         """Return what is set, by the names of `PodSettings`."""

@@ -10,7 +10,7 @@ from api.core.observation import AttemptId
 from api.executors.kubernetes.job import KIND_CONTAINER, LABEL_ATTEMPT, LABEL_KIND, LABEL_TASK_ID
 
 if TYPE_CHECKING:
-    from api.core.observation import Program, StopReason
+    from api.core.observation import Cause, Program, StopReason
 
 Object = dict[str, Any]
 
@@ -89,8 +89,10 @@ class Seen:
     owner_gone: bool | None = None
     """Whether a Job that somebody deleted went with what it belonged to; None if nobody has asked."""
 
-    program_told: Program | None = None
-    """How far its program was when that was last told."""
+    told: tuple[Program | None, Cause | None, bool] = (None, None, False)
+    """How far its program was, and whether it was suspended, when that was told last."""
+    hastened: bool = False
+    """Whether its pod was given less time to end than it has, when its Job was suspended."""
     unreadable: bool = False
     """Whether something in it could not be read; that is logged once."""
 

@@ -28,7 +28,7 @@ class ScriptedCluster:
     """Keeps objects as an API server does; `faults` are raised by the next calls of their names."""
 
     def __init__(self):
-        self.objects = {"jobs": {}, "pods": {}, "events": {}, "configmaps": {}}
+        self.objects = {"jobs": {}, "pods": {}, "events": {}, "admissions": {}, "configmaps": {}}
         self.faults = {}
         self.calls = []
         self.changes = {kind: asyncio.Queue() for kind in self.objects}
