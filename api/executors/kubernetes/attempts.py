@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
@@ -24,6 +25,8 @@ WORKLOAD_PREFIX: Final = "job-"
 NAMED_WITH_A_PART_MORE: Final = frozenset({"Pod", "Workload"})
 ADMITTED: Final = frozenset({"QuotaReserved", "Admitted"})
 """Events of a Workload after which nothing keeps it from running."""
+EVICTIONS: Final = ("Evicted", "Preempted")
+"""How the reasons of Events begin that tell of an interruption."""
 MAX_WARNINGS: Final = 20
 MAX_MESSAGE_CHARACTERS: Final = 2000
 
@@ -135,9 +138,16 @@ class Attempts:
 
 def _take_admission(seen: Seen, reason: str, message: str, version: int) -> bool:
     """Keep what Kueue said last of a Workload. Returns False if something newer is known."""
-    if seen.admission is not None and version <= seen.admission.version:
+    before = seen.admission or Admission(0)
+    if version <= before.version:
         return False
-    seen.admission = Admission("" if reason in ADMITTED else reason, message, version)
+    said = f"{reason}: {message}"
+    if reason in ADMITTED:
+        seen.admission = Admission(version)
+    elif reason.startswith(EVICTIONS):
+        seen.admission = Admission(version, eviction=said)
+    else:
+        seen.admission = replace(before, version=version, pending=said)
     return True
 
 

@@ -66,11 +66,14 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """An Event of the Workload that Kueue has for a Job: why it is not admitted, or no longer."""
+    """What Kueue said last of the Workload that it has for a Job.
 
-    reason: str
-    message: str
+    `eviction` is why it was interrupted, until it is admitted again; `pending` why it waits. `version` is the Event's.
+    """
+
     version: int
+    eviction: str = ""
+    pending: str = ""
 
 
 @dataclass(slots=True)
@@ -83,7 +86,6 @@ class Seen:
     warnings: dict[str, str] = field(default_factory=dict)
     """The newest message of each reason that Events warn of: some things only they tell."""
     admission: Admission | None = None
-    """What Kueue said last of its Workload; without a reason when it was admitted."""
     stop_asked: StopReason | None = None
     forgetting: bool = False
     owner_gone: bool | None = None

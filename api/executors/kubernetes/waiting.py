@@ -43,9 +43,12 @@ def why_not_begun(seen: Seen, pod: Object) -> tuple[Reason | None, bool]:
 
 def why_suspended(seen: Seen) -> Reason:
     """Say why a Job is suspended: Kueue explains itself in Events of its Workload."""
-    if seen.admission is None or not seen.admission.reason:
+    said = (
+        [] if seen.admission is None else [text for text in (seen.admission.eviction, seen.admission.pending) if text]
+    )
+    if not said:
         return Reason(Obstacle.SUSPENDED, "Suspended: the Job is suspended, by Kueue or by hand")
-    return Reason(Obstacle.SUSPENDED, f"Suspended by Kueue: {seen.admission.reason}: {seen.admission.message}")
+    return Reason(Obstacle.SUSPENDED, f"Suspended by Kueue: {'; '.join(said)}")
 
 
 def why_no_pod(seen: Seen, job: Object, now_seconds: float) -> Reason | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from datetime import datetime
 from pathlib import Path
@@ -335,3 +336,65 @@ def test_what_is_none_of_ours_is_passed_over():
     assert attempts.take("pods", "ADDED", {"metadata": {"name": "x"}}) is None
     assert attempts.take_event({"involvedObject": {"kind": "Pod", "name": "tp-x-1-abcde"}}) is None
     assert attempts.take_event({"involvedObject": {"kind": "Node", "name": "node"}}) is None
+
+
+def workload_event(seen, reason, message, version):
+    about = {"kind": "Workload", "name": f"job-tp-{seen.attempt_id}-1a2b3"}
+    return {
+        "involvedObject": about,
+        "reason": reason,
+        "message": message,
+        "metadata": {"resourceVersion": str(version)},
+    }
+
+
+def test_a_suspended_job_says_what_kueue_says_of_its_workload():
+    attempts, objects = Attempts(), recorded("suspended_while_running")
+    for kind in ("jobs", "pods"):
+        for raw in objects[kind]:
+            attempts.take(kind, "ADDED", raw)
+    (seen,) = attempts
+
+    def told(*events):
+        for event in events:
+            attempts.take_event(workload_event(seen, *event))
+        return observe(seen, NOW_SECONDS).waiting.message
+
+    assert "by Kueue or by hand" in told()
+    assert told(("Pending", "no quota", 5)) == "Suspended by Kueue: Pending: no quota"
+    assert told(("Pending", "older news", 4)) == "Suspended by Kueue: Pending: no quota"
+    assert "by Kueue or by hand" in told(("QuotaReserved", "reserved", 6), ("Admitted", "admitted", 7))
+    told(("Preempted", "for another", 8), ("EvictedDueToPreempted", "for another one", 9))
+    assert told(("Pending", "no quota", 10)) == (
+        "Suspended by Kueue: EvictedDueToPreempted: for another one; Pending: no quota"
+    )
+
+
+def test_warnings_of_an_attempt_are_bounded():
+    attempts = Attempts()
+    for raw in recorded("running")["jobs"]:
+        attempts.take("jobs", "ADDED", raw)
+    (seen,) = attempts
+    about = {"kind": "Job", "name": f"tp-{seen.attempt_id}"}
+    for number in range(100):
+        attempts.take_event({"involvedObject": about, "reason": f"Reason{number}", "message": "x" * 100_000})
+    assert len(seen.warnings) == 20
+    assert max(map(len, seen.warnings.values())) == 2000
+
+
+def test_a_released_job_whose_earlier_pod_still_ends_says_so():
+    objects, attempts = recorded("resumed"), Attempts()
+    _, _, resumed = objects["jobs"]
+    old, _ = objects["pods"]
+    attempts.take("jobs", "MODIFIED", resumed)
+    running = copy.deepcopy(old)
+    running["status"]["phase"] = "Running"
+    running["metadata"] |= {"deletionTimestamp": "2026-11-25T04:00:30Z", "deletionGracePeriodSeconds": 30}
+    attempts.take("pods", "MODIFIED", running)
+    (seen,) = attempts
+    for kept in seen.objects():
+        kept.stamp(1000.0)
+    observation = observe(seen, 1001.0)
+    assert (observation.phase, observation.waiting.code) == (Phase.ALIVE, Obstacle.TERMINATING)
+    assert old["metadata"]["name"] in observation.waiting.message
+    assert observe(seen, 1091.0).waiting.code == Obstacle.NO_POD, "its node does not answer"
