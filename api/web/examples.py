@@ -20,6 +20,7 @@ TASK: Final[dict[str, Any]] = {
     "priority": 0,
     "attempt": 0,
     "attempts": [],
+    "suspensions": 0,
     "progress_message": None,
     "created_at": "2025-08-19T09:24:03.415Z",
     "started_at": None,

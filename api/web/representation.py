@@ -36,6 +36,7 @@ def task_view(task: Task, waiting: Reason | None = None) -> dict[str, Any]:
             {"attempt": past.attempt, "ended_at": format_time(past.ended_ms), "reason": _reason(past.reason)}
             for past in task.past
         ],
+        "suspensions": task.suspensions,
         "progress_message": task.message,
         "created_at": format_time(task.created_ms),
         "started_at": _time(task.started_ms),

@@ -140,7 +140,8 @@ class Task(BaseModel):
     queue_position: int | None = Field(description="Rank in the queue from 1, null when not queued.")
     priority: int
     attempt: int = Field(ge=0, description="Number of the newest attempt, 0 before the first.")
-    attempts: list[PastAttempt] = Field(description="Attempts that were lost or failed and were followed by another.")
+    attempts: list[PastAttempt] = Field(description="The newest attempts that were lost, failed or interrupted.")
+    suspensions: int = Field(ge=0, description="How often it was interrupted: its Job was suspended while it ran.")
     progress_message: str | None = Field(description="What the task said last of how far it is.")
     created_at: datetime
     started_at: datetime | None
