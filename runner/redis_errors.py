@@ -24,6 +24,7 @@ PASSING_CODES: Final = frozenset(
 )
 _KILLED: Final = "Script killed by user"
 """A script that was ended has written nothing, and may have been ended in place of another."""
+_FORBIDDEN_IN_SCRIPT: Final = "ACL failure in script"
 _CODES: Final[dict[type[Exception], str]] = {
     exceptions.ReadOnlyError: "READONLY",
     exceptions.OutOfMemoryError: "OOM",
@@ -50,6 +51,13 @@ def passes(error: BaseException) -> bool:
     if isinstance(error, exceptions.ResponseError):
         return error_code(error) in PASSING_CODES or _KILLED in str(error)
     return isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError | OSError)
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Return whether our user lacks a permission in Redis: everything is refused until somebody grants it."""
+    return isinstance(error, exceptions.ResponseError) and (
+        error_code(error) == "NOPERM" or _FORBIDDEN_IN_SCRIPT in str(error)
+    )
 
 
 def describe(error: BaseException) -> str:

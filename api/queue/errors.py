@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis import exceptions
 
-from runner.redis_errors import passes
+from runner.redis_errors import is_forbidden, passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,8 @@ def translated() -> Iterator[None]:
     except exceptions.ResponseError as error:
         if str(error).startswith(_NOT_LEADING):
             raise NotLeading(str(error)) from None
+        if is_forbidden(error):  # it concerns every call, so that everything waits as in an outage, and says why
+            raise QueueUnavailable(f"Redis refuses what the service asks: {error}") from None
         if passes(error):
             raise QueueUnavailable(f"Redis cannot write now: {error}") from None
         raise

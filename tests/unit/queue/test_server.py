@@ -42,6 +42,9 @@ async def test_a_real_one_is_asked(redis_client):
         (exceptions.ConnectionError("refused"), "does not answer: refused"),
         (exceptions.TimeoutError("late"), "does not answer: late"),
         (exceptions.ResponseError("MISCONF no disk"), "cannot write now: MISCONF no disk"),
+        (exceptions.ResponseError("BUSY a script"), "cannot write now: BUSY a script"),
+        (exceptions.NoPermissionError("evalsha"), "refuses what the service asks: evalsha"),
+        (exceptions.ResponseError("ACL failure in script: no"), "refuses what the service asks: ACL failure"),
     ],
 )
 def test_what_may_pass_is_told_apart_from_what_is_our_fault(fault, words):
