@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 MAX_READ_BYTES: Final = 64 * 1024
@@ -26,6 +25,8 @@ def retry_after_seconds(value: str, now_seconds: float) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdecimal():
         return float(text[:12])
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - few answers have a date, and each runner would pay
+
     try:
         until = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

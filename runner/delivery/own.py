@@ -21,6 +21,7 @@ REMEMBERED: Final = 64
 RESOLVE_SECONDS: Final = 3.0
 FRESH_SECONDS: Final = 5.0
 """How long a name is not resolved again: a callback is not to wait for it each time."""
+FRESH_SECONDS_AFTER_FAILURE: Final = 1.0
 
 
 class OwnUnknownError(Exception):
@@ -34,6 +35,7 @@ class OwnAddresses:
         self._own = [(host, port) for host, port in own if port and literal_address(host) is None]
         self._known_ports = {port for host, port in own if literal_address(host) is not None and not is_wildcard(host)}
         self._resolve = resolve
+        self._asking: dict[str, asyncio.Task[None]] = {}
         self._fresh_until: dict[str, float] = {}
         self._seen: dict[str, dict[Address, None]] = {}
 
@@ -61,14 +63,23 @@ class OwnAddresses:
         return [(str(address), port) for host, port in self._own for address in self._seen[host]]
 
     async def _renew(self, name: str) -> None:
-        now = asyncio.get_running_loop().time()
-        if now < self._fresh_until.get(name, now):
+        """Resolve a name, unless that was done just now; whoever comes meanwhile waits for the same answer."""
+        if asyncio.get_running_loop().time() < self._fresh_until.get(name, 0):
             return
+        asking = self._asking.get(name)
+        if asking is None:
+            asking = self._asking[name] = asyncio.create_task(self._ask(name))
+            asking.add_done_callback(lambda _: self._asking.pop(name))
+        await asyncio.shield(asking)
+
+    async def _ask(self, name: str) -> None:
         found: Sequence[Address] = ()
+        fresh_seconds = FRESH_SECONDS_AFTER_FAILURE
         with suppress(OSError):  # TimeoutError among them
             async with asyncio.timeout(RESOLVE_SECONDS):
                 found = await self._resolve(name)
-                self._fresh_until[name] = now + FRESH_SECONDS
+                fresh_seconds = FRESH_SECONDS
+        self._fresh_until[name] = asyncio.get_running_loop().time() + fresh_seconds
         seen = self._seen.setdefault(name, {})
         for address in found:
             seen.pop(address, None)

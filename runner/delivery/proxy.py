@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from runner.contract import Env
 from runner.delivery.answer_reader import AnswerReader
+from runner.delivery.causes import excerpt
 
 if TYPE_CHECKING:
     from runner.delivery.stream import Stream
@@ -46,7 +47,7 @@ def own_words(answer: AnswerReader) -> str:
     if answer.status == PROXY_AUTHENTICATION_REQUIRED:
         return f"{answer.status} (it wants a user and a password, which {Env.CALLBACK_PROXY} can hold, or other ones)"
     details = answer.headers.get("proxy-status") or answer.headers.get("x-squid-error")
-    return f"{answer.status} ({details[:80]})" if details else str(answer.status)
+    return f"{answer.status} ({excerpt(details.encode('latin-1'))})" if details else str(answer.status)
 
 
 def is_its_own(answer: AnswerReader) -> bool:

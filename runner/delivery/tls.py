@@ -50,6 +50,7 @@ def make_context(files: TlsFiles) -> ssl.SSLContext:
     import certifi  # noqa: PLC0415 - for those that make a connection with TLS
 
     context = ssl.create_default_context(cafile=certifi.where())
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a write would have to wait for what is read
     try:
         if files.ca is not None:
             context.load_verify_locations(cafile=files.ca)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from ipaddress import ip_address
 
@@ -10,7 +11,7 @@ import pytest
 from runner.delivery import own as module
 from runner.delivery.guard import Blocked, Policy, judge_name
 from runner.delivery.network import Network
-from runner.delivery.own import OwnAddresses, is_of_this_machine
+from runner.delivery.own import OwnAddresses, OwnUnknownError, is_of_this_machine
 from runner.delivery.post import Sender
 from runner.delivery.tls import Tls, TlsFiles
 from tests.support.misbehaving import Misbehaving
@@ -33,6 +34,7 @@ class Names:
 @pytest.fixture(autouse=True)
 def _each_call_resolves(monkeypatch):
     monkeypatch.setattr(module, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(module, "FRESH_SECONDS_AFTER_FAILURE", 0)
 
 
 REDIS = Policy(own=(("redis.example", 6379),))
@@ -123,6 +125,20 @@ async def test_a_service_on_all_addresses_is_refused_at_each_of_this_machine():
             await network.judged_addresses(host, 8000)
         assert await network.judged_addresses(host, 8001)
     assert await network.judged_addresses("far.example", 8000)
+
+
+async def test_a_name_server_that_is_silent_is_asked_once_at_a_time(monkeypatch):
+    monkeypatch.setattr(module, "RESOLVE_SECONDS", 0.2)
+    asked = []
+
+    async def silent(name):
+        asked.append(name)
+        await asyncio.Event().wait()
+
+    own = OwnAddresses([("redis.example", 6379)], silent)
+    found = await asyncio.gather(*(own.at_port(6379) for _ in range(400)), return_exceptions=True)
+    assert all(isinstance(one, OwnUnknownError) for one in found)
+    assert asked == ["redis.example"]
 
 
 def test_whether_an_address_is_of_this_machine():

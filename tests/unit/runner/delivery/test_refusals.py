@@ -275,6 +275,7 @@ async def test_a_proxy_in_tls_is_used_for_http_and_https(authority, files):
             None,
         ),
         (b"HTTP/1.1 502 No\r\nProxy-Status: p; error=dns_error" + END, "the proxy .* answered 502 .*dns_error", None),
+        (b"HTTP/1.1 502 No\r\nProxy-Status: \x1b[31m; error=x" + END, r"answered 502 \('\\x1b\[31m", None),
         (b"HTTP/1.1 502 No" + END, "the receiver, or the proxy .* before it, answered 502", 502),
         (b"HTTP/1.1 404 No" + END, "the receiver answered 404", 404),
         (b"HTTP/1.1 410 No\r\nX-Squid-Error: x" + END, "the proxy .* answered 410", None),
