@@ -33,7 +33,7 @@ from api.settings import SettingsError
 from api.web.application import create_app
 from api.web.origins import HostRule
 from api.web.services import Services, WebSettings
-from runner.connect import RedisUrlError, connect_async
+from runner.connect import RedisUrlError, connect_async, peer_addresses
 from runner.contract import Env
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ async def running_service(settings: Settings, listening: tuple[str, int] | None 
         policy = callbacks.callback_policy(settings, redis_url, executor.own_addresses, listening)
         sender = callbacks.make_sender(settings, keys_file, policy)
         environment = _runner_environment(settings, redis_url, keys_file, policy)
-        known = partial(callbacks.keep_known, sender.own, policy, environment)
+        known = partial(callbacks.keep_known, sender.own, lambda: peer_addresses(client), policy, environment)
         knowing = asyncio.create_task(supervise("known addresses", known))
         stack.push_async_callback(cancel, knowing)
         owner = directory.owner()

@@ -22,7 +22,7 @@ from runner.delivery.tls import Tls, TlsFiles, TlsFilesInvalid
 from runner.watched import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from api.settings import Settings
@@ -78,13 +78,16 @@ def make_sender(settings: Settings, keys_file: Path | None, policy: Policy) -> S
     return Sender(keys.current, policy, tls, proxy=proxy, keep_answers=settings.callback_keep_answers)
 
 
-async def keep_known(own: OwnAddresses, policy: Policy, environment: dict[str, str]) -> None:
+async def keep_known(
+    own: OwnAddresses, peers: Callable[[], Iterable[tuple[str, int]]], policy: Policy, environment: dict[str, str]
+) -> None:
     """Keep what our own names lead to known, for ever: here, and in the environment of runners that start later.
 
     A runner remembers nothing of those before it. What is known is given to it, should a name not resolve there.
+    `peers` returns the addresses that our connections to Redis lead to: behind a Sentinel no name says so.
     """
     while True:
-        known = tuple(await own.learn())
+        known = tuple(await own.learn(peers()))
         environment[Env.CALLBACK_POLICY] = replace(policy, own=(*policy.own, *known)).to_json()
         await asyncio.sleep(LEARN_SECONDS)
 

@@ -87,6 +87,14 @@ def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:  # noqa: ANN
     return client
 
 
+def peer_addresses(client: redis.asyncio.Redis) -> list[tuple[str, int]]:
+    """Return where the connections of a client lead to now: to the servers themselves, not to their Sentinels."""
+    pool: Any = client.connection_pool
+    writers = [connection._writer for connection in (*pool._available_connections, *pool._in_use_connections)]  # noqa: SLF001 - redis-py shows them nowhere else
+    peers = [writer.get_extra_info("peername") for writer in writers if writer is not None]
+    return [(peer[0].partition("%")[0], peer[1]) for peer in peers if isinstance(peer, tuple)]
+
+
 def parse_sentinel(url: str) -> SentinelAddress:
     """Read a `redis+sentinel://` address.
 

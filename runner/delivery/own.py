@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from runner.delivery.address import literal_address
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     Address = IPv4Address | IPv6Address
@@ -37,6 +37,7 @@ class OwnAddresses:
         self._resolve = resolve
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._fresh_until: dict[str, float] = {}
+        self._met: dict[tuple[Address, int], None] = {}
         self._seen: dict[str, dict[Address, None]] = {}
 
     async def at_port(self, port: int) -> list[tuple[Address, int]]:
@@ -49,18 +50,30 @@ class OwnAddresses:
         names = [host for host, its_port in self._own if its_port == port]
         await asyncio.gather(*map(self._renew, names))
         unknown = [name for name in names if not self._seen.get(name)]
-        if unknown and port not in self._known_ports:
+        met = [(address, its_port) for address, its_port in self._met if its_port == port]
+        if unknown and not met and port not in self._known_ports:
             raise OwnUnknownError(
                 f"nothing is sent to port {port} now: {', '.join(unknown)}, which is Taskpost's own, does not resolve, "
                 "so its address cannot be told from a receiver's"
             )
-        return [(address, port) for name in names for address in self._seen[name]]
+        return [*met, *((address, port) for name in names for address in self._seen[name])]
 
-    async def learn(self) -> Sequence[tuple[str, int]]:
-        """Resolve all our names; return every address that has been seen, as a policy names it."""
+    async def learn(self, met: Iterable[tuple[str, int]] = ()) -> Sequence[tuple[str, int]]:
+        """Resolve all our names; return every address that has been seen, as a policy names it.
+
+        `met` are addresses that connections of ours lead to now, whatever their names say.
+        """
+        for host, port in met:
+            address = literal_address(host)
+            if address is not None:
+                self._met.pop((address, port), None)
+                self._met[address, port] = None
+        for oldest in list(self._met)[:-REMEMBERED]:
+            del self._met[oldest]
         names = list(dict.fromkeys(host for host, _ in self._own))
         await asyncio.gather(*map(self._renew, names))
-        return [(str(address), port) for host, port in self._own for address in self._seen[host]]
+        named = [(str(address), port) for host, port in self._own for address in self._seen[host]]
+        return [*((str(address), port) for address, port in self._met), *named]
 
     async def _renew(self, name: str) -> None:
         """Resolve a name, unless that was done just now; whoever comes meanwhile waits for the same answer."""

@@ -103,6 +103,24 @@ async def test_what_is_learned_is_told_to_runners():
     assert set(names.asked) == {"redis.example"}
 
 
+async def test_where_our_connections_lead_is_ours_whatever_names_say():
+    policy = Policy(own=(("redis.example", 6379),))
+    network = Network(policy, Names(far_example=["10.9.9.9"]))
+    assert await network.own.learn([("10.0.0.7", 6379), ("fd00::7", 6380), ("/run/socket", 0)]) == [
+        ("10.0.0.7", 6379),
+        ("fd00::7", 6380),
+    ]
+    for address, port in (("10.0.0.7", 6379), ("::ffff:10.0.0.7", 6379), ("fd00::7", 6380)):
+        with pytest.raises(Blocked, match="own Redis"):
+            await network.judged_addresses(address, port)
+    assert await network.judged_addresses("far.example", 6379), (
+        "the address of Redis is known, so others are told from it"
+    )
+    for number in range(500):
+        await network.own.learn([(str(ip_address(0x0A000000 + number)), 6379)])
+    assert len(await network.own.at_port(6379)) == module.REMEMBERED
+
+
 async def test_a_name_without_a_port_is_refused_at_every_port_and_not_resolved():
     policy = Policy(own=(("tasks.example.com", 0), ("*.tasks.example.com", 0), ("203.0.113.7", 0)))
     names = Names(other_example=["203.0.113.8"])
