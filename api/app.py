@@ -8,6 +8,7 @@ import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from api import callbacks
@@ -29,12 +30,14 @@ from api.queue.server import check_scripts, check_server
 from api.queue.shapes import QueueLimits, Retention
 from api.queue.wakeups import wakeups
 from api.readiness import Readiness
+from api.setting_forms import is_bound_to_loopback
 from api.settings import SettingsError
 from api.web.application import create_app
 from api.web.origins import HostRule
 from api.web.services import Services, WebSettings
 from runner.connect import RedisUrlError, connect_async, peer_addresses
 from runner.contract import Env
+from runner.delivery.guard import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -111,7 +114,7 @@ async def running_service(settings: Settings, listening: tuple[str, int] | None 
         services = Services(
             queue=queue,
             types=catalog,
-            settings=_web_settings(settings, policy),
+            settings=_web_settings(settings, policy, listening),
             ready=Readiness(queue, executor, checked).why_not,
         )
         yield Service(create_app(services), running)
@@ -226,7 +229,7 @@ def _controller_config(
     )
 
 
-def _web_settings(settings: Settings, policy: Policy) -> WebSettings:
+def _web_settings(settings: Settings, policy: Policy, listening: tuple[str, int] | None) -> WebSettings:
     return WebSettings(
         queue_limits=QueueLimits(
             max_length=settings.queue_max_length,
@@ -239,6 +242,11 @@ def _web_settings(settings: Settings, policy: Policy) -> WebSettings:
         concurrency=settings.concurrency,
         root_path=settings.root_path,
         cors_origins=settings.cors_origins,
-        hosts=HostRule(settings.bound_to_loopback, frozenset(settings.allowed_hosts)),
+        hosts=HostRule(_is_loopback(settings.bind, listening), frozenset(settings.allowed_hosts)),
         callback_policy=policy,
     )
+
+
+def _is_loopback(bind: str, listening: tuple[str, int] | None) -> bool:
+    """Whether only this machine can call; a name may be one of /etc/hosts, so what it has led to counts too."""
+    return is_bound_to_loopback(bind) or (listening is not None and is_loopback(ip_address(listening[0])))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -345,15 +344,6 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether the service brings a Valkey of its own."""
         return self.redis_url is None
-
-    @property
-    def bound_to_loopback(self) -> bool:
-        """Whether only programs of this machine can reach the service."""
-        host, _ = split_bind(self.bind)
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host.lower() == "localhost"
 
     @property
     def suspended_slots(self) -> int:

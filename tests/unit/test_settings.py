@@ -85,6 +85,9 @@ def test_lists_may_be_empty(monkeypatch):
         ("type_concurrency", "sleep=0", "greater than or equal to 1"),
         ("type_concurrency", "sleep=1,sleep=2", "a task type is named twice"),
         ("cors_origins", "foo", "origins are wanted, e.g. https://tasks.example.com"),
+        ("allowed_hosts", "http://a", "Expected host names without a port, e.g. tasks.example.com"),
+        ("allowed_hosts", "a.example:80", "Expected host names without a port"),
+        ("keep_alive_seconds", "0", "TASKPOST_KEEP_ALIVE_SECONDS is '0'"),
         ("log_level", "loud", "'debug', 'info', 'warning' or 'error'"),
     ],
 )
@@ -178,6 +181,30 @@ def test_no_secret_is_in_what_is_shown_of_settings_and_attempts():
     for shown in (repr(settings), str(settings), str(settings.model_dump()), repr(read_attempt(environment))):
         assert SECRET not in shown
         assert key not in shown
+
+
+def test_allowed_hosts():
+    assert read_settings(allowed_hosts="Tasks.Example.com., *.a.example,::1").allowed_hosts == (
+        "tasks.example.com",
+        "*.a.example",
+        "::1",
+    )
+    assert read_settings().keep_alive_seconds == 75
+
+
+@pytest.mark.parametrize(
+    ("bind", "listening", "loopback"),
+    [
+        ("127.0.0.1:80", None, True), ("localhost:80", None, True), ("[::1]:80", ("::1", 80), True),
+        ("my-laptop:80", ("127.0.1.1", 80), True), ("my-laptop:80", ("10.0.0.1", 80), False),
+        ("0.0.0.0:80", ("0.0.0.0", 80), False), ("[::]:80", ("::", 80), False),
+        ("[::ffff:127.0.0.1]:80", ("::ffff:127.0.0.1", 80), True),
+    ],
+)  # fmt: skip
+def test_whether_hosts_are_checked_depends_on_the_address(bind, listening, loopback):
+    from api.app import _is_loopback
+
+    assert _is_loopback(bind, listening) is loopback
 
 
 @pytest.mark.parametrize(
