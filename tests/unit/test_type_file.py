@@ -7,6 +7,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -326,3 +328,37 @@ def test_a_file_that_becomes_wrong_changes_nothing_and_says_so(tmp_path, monkeyp
     path.write_text("task_types: {sleep: {enabled: false}}")
     monkeypatch.setattr(catalog, "_looked_at", time.monotonic() - LOOK_SECONDS - 1)
     assert "sleep" not in catalog()
+
+
+@pytest.mark.parametrize("error", [TypeError("of no kind"), RecursionError(), KeyError("x"), OSError("gone")])
+def test_no_fault_of_a_file_reaches_who_asks_for_the_types(tmp_path, monkeypatch, caplog, error):
+    path = tmp_path / "types.yaml"
+    path.write_text("task_types: {sleep: {concurrency: 1}}")
+    catalog = Catalog(read_settings(task_types_file=path, data_dir=tmp_path))
+    before = catalog()
+
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("api.catalog.read_type_file", broken)
+    path.write_text("task_types: {}")
+    monkeypatch.setattr(catalog, "_looked_at", time.monotonic() - LOOK_SECONDS - 1)
+    assert catalog() is before
+    assert [record.getMessage() for record in caplog.records] == ["files_not_reread"]
+
+
+def test_a_schema_of_a_module_that_cannot_be_used_stops_the_start(tmp_path):
+    (tmp_path / "lookahead_types.py").write_text(
+        "from pydantic import Field\nfrom runner import task_type\nfrom runner.tasks.inputs import TaskInput\n"
+        "class Input(TaskInput):\n    a: str = Field(json_schema_extra={'pattern': '(?=a)'})\n"
+        "@task_type('lookahead', example={'a': 'a'})\ndef run(task_input: Input, progress): ...\n"
+    )
+    program = "from api.catalog import Catalog; from api.settings import read_settings; Catalog(read_settings())"
+    environment = os.environ | {"TASKPOST_TASK_MODULES": "lookahead_types", "TASKPOST_TASK_PATH": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (
+        "SettingsError: TASKPOST_TASK_MODULES: task type lookahead: input_schema: at properties.a.pattern"
+        in ended.stderr
+    )

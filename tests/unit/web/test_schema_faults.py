@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import validator_for
 
+from api.core.input_schema import compile_schema
 from api.web.faults import MAX_FAULTS
 from api.web.schema_faults import InputSchema
 from api.web.schema_outline import MAX_NODES, outline
@@ -146,6 +147,18 @@ def test_wide_schemas_and_large_inputs(schema: dict[str, Any], value: Any) -> No
     assert 1 <= len(pointers) <= MAX_FAULTS
     assert seconds < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 300_000  # KiB
+
+
+def test_what_takes_long_to_decide_is_not_described() -> None:
+    schema = {"items": {"oneOf": [{"const": number} for number in range(50)]}}
+    compiled = InputSchema(schema)
+    value = [49] * 100_000 + ["x"]
+    begin = time.process_time()
+    assert not compile_schema(schema).is_valid(value)
+    decided = time.process_time()
+    [fault] = compiled.faults(value, 300_000)
+    assert fault.pointer == "/task_input" and "input_schema" in fault.detail
+    assert time.process_time() - decided < 2 * (decided - begin)
 
 
 def test_a_schema_that_refers_to_itself_in_many_ways_has_a_bounded_outline() -> None:
