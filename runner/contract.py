@@ -46,7 +46,7 @@ class DeliveryStatus(StrEnum):
 
 
 def key_prefix(instance: str) -> str:
-    """The beginning of every Redis key of an instance, hash tag included; the rest is in `runner/lua/library.lua`."""
+    """The beginning of every Redis key of an instance, hash tag included; the rest is in `runner/lua`."""
     return f"{{taskpost:{instance}}}:"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 LUA_DIRECTORY: Final = Path(__file__).parent / "lua"
-SHARED: Final = ("bytes.lua", "library.lua")
+SHARED: Final = ("bytes.lua", "library.lua", "endings.lua")
 
 
 @cache

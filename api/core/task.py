@@ -140,7 +140,7 @@ def task_from_record(
     due_ms: int | None,
     past: tuple[PastAttempt, ...] = (),
 ) -> Task:
-    """Return the task of a record's fields, as `runner/lua/library.lua` writes them."""
+    """Return the task of a record's fields, as `runner/lua` writes them."""
     result_url = record.get("result_url")
     state = State(record["state"])
     return Task(

@@ -1,0 +1,184 @@
+-- Put before every verb, after library.lua: receivers, deliveries, and what the end of a task records.
+
+-- Where a callback goes, as far as fairness between receivers needs it: `host:port` of its URL, in lower case.
+local function host_of(result_url)
+  local authority = string.match(result_url, '^[^/]*//([^/?#]*)') or ''
+  return string.lower(string.match(authority, '[^@]*$'))
+end
+
+-- Whether a URL leads to a host, which may be given with its port or without; '' stands for all.
+local function is_of_host(result_url, host)
+  local found = host_of(result_url)
+  return host == '' or found == host or string.gsub(found, ':%d+$', '') == host
+end
+
+-- What the last attempt to a receiver (`host_of` its URL) was like, kept for a day, in bounded number: whoever claims
+-- deliveries forgets the oldest. -> 'good' (answered within a second), 'failed' (it was quick, but refused, or said 5xx),
+-- 'slow' (no answer within a second) or false; then its account: the address that was connected to, as text
+local RECEIVER_MILLISECONDS = 24 * 3600 * 1000
+local LONGEST_HOST = 300 -- no longer name can be resolved
+
+local function receiver(host)
+  local found = redis.call('HMGET', key('receivers'), host)[1]
+  if not found then
+    return false, ''
+  end
+  local standing, until_milliseconds, account = string.match(found, '^(%a+) (%d+) (.*)$')
+  if tonumber(until_milliseconds) < now_milliseconds() then
+    return false, ''
+  end
+  return standing, account
+end
+
+-- Receivers wait in three lanes: `first` are those of which nothing is known, `known` those that answer, and in `again`
+-- those that are slow wait together with all others of their account.
+local function lane_of(standing)
+  return not standing and 'first' or standing == 'slow' and 'again' or 'known'
+end
+
+-- The score of a receiver in its lane is when its earliest delivery is due, or another time: whoever claims puts it right.
+local function put_in_lane(host, due)
+  local standing, account = receiver(host)
+  local lane = lane_of(standing)
+  if lane == 'again' then
+    redis.call('ZADD', key('hosts', lane, account), 'LT', due, host)
+    redis.call('ZADD', key('hosts', lane), 'LT', due, account)
+  else
+    redis.call('ZADD', key('hosts', lane), 'LT', due, host)
+  end
+end
+
+-- Keeps what an attempt to a receiver was like; an empty account leaves the one that is known.
+local function note_receiver(host, standing, account)
+  if #host > LONGEST_HOST then
+    return
+  end
+  local before, account_before = receiver(host)
+  account = account ~= '' and account or account_before ~= '' and account_before or host
+  local until_milliseconds = integer(now_milliseconds() + RECEIVER_MILLISECONDS)
+  redis.call('HSET', key('receivers'), host, standing .. ' ' .. until_milliseconds .. ' ' .. account)
+  redis.call('ZADD', key('receivers_known'), until_milliseconds, host)
+  if lane_of(before) ~= lane_of(standing) or account ~= account_before then
+    put_in_lane(host, integer(now_milliseconds()))
+  end
+end
+
+-- Runners hold slots while they make the first attempt, so few may do so at a time for receivers of which nothing is known,
+-- and one for each receiver. A probe that took long is remembered for a while.
+local PROBES = 2
+local PROBE_MILLISECONDS, SLOW_PROBE_MILLISECONDS = 3 * 1000, 10 * 1000
+
+-- Whether a runner may make the first attempt itself: the receiver answers, or this is a probe.
+local function may_attempt(host, task_id)
+  local standing = receiver(host)
+  if standing then
+    return standing == 'good'
+  end
+  local free
+  for number = 1, PROBES do
+    local probe = redis.call('GET', key('probe', number))
+    local until_milliseconds, _, its_host = string.match(probe or '', '^(%d+) (%S+) (.*)$')
+    if not probe or tonumber(until_milliseconds) < now_milliseconds() then
+      free = free or number
+    elseif its_host == host then
+      return false
+    end
+  end
+  if free then
+    local until_milliseconds = integer(now_milliseconds() + PROBE_MILLISECONDS)
+    redis.call('SET', key('probe', free), until_milliseconds .. ' ' .. task_id .. ' ' .. host)
+  end
+  return free ~= nil
+end
+
+local function end_probe(task_id, was_quick)
+  for number = 1, PROBES do
+    local probe = redis.call('GET', key('probe', number))
+    local its_task_id, host = string.match(probe or '', '^%d+ (%S+) (.*)$')
+    if its_task_id == task_id then
+      if was_quick then
+        redis.call('DEL', key('probe', number))
+      else
+        local until_milliseconds = integer(now_milliseconds() + SLOW_PROBE_MILLISECONDS)
+        redis.call('SET', key('probe', number), until_milliseconds .. ' ' .. task_id .. ' ' .. host)
+      end
+    end
+  end
+end
+
+local function schedule_delivery(host, task_id, due)
+  redis.call('ZADD', key('due', host), due, task_id)
+  put_in_lane(host, due)
+end
+
+local function unschedule_delivery(host, task_id)
+  redis.call('ZREM', key('due', host), task_id)
+end
+
+-- The one place where how far a delivery is changes; those that are open and those given up are indexed, and counted.
+local function set_delivery(task_id, status)
+  local record = key('task', task_id)
+  local fields = redis.call('HMGET', record, 'delivery', 'bytes', 'result_url')
+  local open = is_open(status)
+  if fields[2] then
+    recount(task_id, host_of(fields[3]), tonumber(fields[2]), is_open(fields[1]), open)
+  end
+  redis.call('HSET', record, 'delivery', status)
+  local given_up = status == 'dead' or status == 'blocked'
+  redis.call(open and 'ZADD' or 'ZREM', key('deliveries', 'pending'), unpack(open and { 0, task_id } or { task_id }))
+  redis.call(given_up and 'ZADD' or 'ZREM', key('deliveries', 'dead'), unpack(given_up and { 0, task_id } or { task_id }))
+end
+
+-- An entry of the line of ended tasks: the id, and when it ended by the steady clock.
+local function ended_entry(task_id, milliseconds)
+  return task_id .. ' ' .. integer(milliseconds)
+end
+
+-- Ends a task. What is recorded of its outcome, its body and its due delivery is recorded in this one step.
+-- outcome: { state, error_code, error_message, body, finished, delivery_token: whose first attempt may be its sender's
+-- own for `lease` milliseconds, if the receiver is one that answers; '' leaves it to the service at once }
+local function conclude(task_id, outcome)
+  local record = key('task', task_id)
+  local fields = redis.call('HMGET', record, 'type', 'state', 'client', 'priority', 'result_url', 'message', 'past_bytes')
+  local task_type, from, result_url = fields[1], fields[2], fields[5]
+  if not move(task_id, task_type, from, outcome.state) then
+    return false
+  end
+  if from == 'queued' then
+    dequeue(fields[3], task_type, fields[4], task_id)
+  end
+  redis.call('HSET', record, 'finished', outcome.finished)
+  redis.call('HDEL', record, 'waiting_code', 'waiting_message')
+  if from ~= 'queued' then
+    redis.call('HSET', record, 'over', integer(now_milliseconds()))
+  end
+  if outcome.state == 'done' then
+    redis.call('HSET', record, 'percent', 1000)
+  end
+  if outcome.error_code ~= '' then
+    redis.call('HSET', record, 'error_code', outcome.error_code, 'error_message', outcome.error_message)
+  end
+  unstage(task_id)
+  redis.call('DEL', key('input', task_id), key('checkpoint', task_id))
+  redis.call('SET', key('body', task_id), outcome.body)
+  redis.call('RPUSH', key('ended'), ended_entry(task_id, now_milliseconds()))
+  local bytes = TASK_BYTES + #outcome.body + #(result_url or '') + #outcome.error_message + #(fields[6] or '')
+    + tonumber(fields[7] or 0)
+  redis.call('HSET', record, 'bytes', integer(bytes))
+  count_kept(bytes)
+  if result_url then
+    local host = host_of(result_url)
+    expect(task_id, host, -1)
+    local is_senders = outcome.delivery_token ~= '' and may_attempt(host, task_id)
+    schedule_delivery(host, task_id, integer(now_milliseconds() + (is_senders and outcome.lease or 0)))
+    set_delivery(task_id, is_senders and 'sending' or 'pending')
+    if is_senders then
+      redis.call('HSET', record, 'delivery_token', outcome.delivery_token)
+    end
+    wake('deliver')
+  end
+  if over_bounds(result_url and host_of(result_url)) then
+    wake('retain')
+  end
+  return true
+end
