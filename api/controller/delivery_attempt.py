@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 TRY_SECONDS: Final = 15.0
 READS_AT_A_TIME: Final = 2
 """Each takes a connection to Redis and, for a moment, more than one copy of the body."""
+READ_AGAIN_SECONDS: Final = 2.0
 RECORD_SECONDS: Final = 10.0
 """How long recording is tried while Redis is away: what is not recorded is sent again."""
 FIRST_PAUSE_SECONDS: Final = 0.2
@@ -142,8 +143,10 @@ class Attempts:
 
     async def _put_back(self, flight: Flight) -> None:
         delivery = flight.delivery
-        standing: Standing | None = "slow" if flight.account != delivery.account else None
-        await self._queue.deliveries.put_back(delivery.task_id, flight.token, standing, flight.account)
+        no_place = flight.account != delivery.account
+        standing: Standing | None = "slow" if no_place else None
+        delay_seconds = 0.0 if no_place else READ_AGAIN_SECONDS
+        await self._queue.deliveries.put_back(delivery.task_id, flight.token, delay_seconds, standing, flight.account)
 
     async def _report(self, flight: Flight, status: DeliveryStatus, delay_seconds: float, sent: Sent) -> None:
         report = self._queue.deliveries.report

@@ -65,10 +65,12 @@ class Deliveries:
         """Record how an attempt ended, and when the next one is due if there is to be one."""
         await self._call("report_delivery", *report_arguments(task_id, token, status, delay_seconds, sent))
 
-    async def put_back(self, task_id: str, token: str, standing: Standing | None, account: str) -> None:
+    async def put_back(
+        self, task_id: str, token: str, delay_seconds: float, standing: Standing | None, account: str
+    ) -> None:
         """Make a leased delivery due again, for which no attempt was made."""
-        known = standing or "", account
-        await self._call("report_delivery", task_id, token, DeliveryStatus.PENDING, 0, "", "", "", *known, 0)
+        what = (DeliveryStatus.PENDING, int(delay_seconds * 1000), "", "", "", standing or "", account, 0)
+        await self._call("report_delivery", task_id, token, *what)
 
     async def tries(self, task_id: str) -> Tries | None:
         """Return a task and the tries of its delivery that are kept, or None if there is no such task."""

@@ -21,6 +21,8 @@ from tests.support.misbehaving import Misbehaving
 from tests.support.service import ServiceProcess, eventually
 
 TASKS = 1400
+UNBOUNDED = 2**32
+LIMITS = QueueLimits(10_000, 10_000_000, undelivered_max_bytes=UNBOUNDED, undelivered_max_bytes_per_receiver=UNBOUNDED)
 LARGE, LARGE_BYTES = 170, 5_000_000
 WATCHED_SECONDS = 20
 MOST_BYTES = 220 * 2**20
@@ -120,7 +122,7 @@ async def store(url, result_urls, size):
     queue = Queue(client, "default")
     for result_url in result_urls:
         submission = Submission("sleep", "{}", result_url, 0, 60_000)
-        task = (await queue.submit(submission, QueueLimits(10_000, 10_000_000))).task
+        task = (await queue.submit(submission, LIMITS)).task
         assert await queue.conclude(task, State.CANCELLED, Reason("cancelled", "x"), b"x" * size, 1)
     await client.aclose()
 
@@ -135,7 +137,14 @@ def test_large_results_are_read_only_when_there_is_room(data_directory, own_valk
         urls += [honest.url("/status/204") for _ in range(8)]
         asyncio.run(store(own_valkey.url, urls, LARGE_BYTES))
         service = stack.enter_context(
-            ServiceProcess(data_directory, redis_url=own_valkey.url, callback_allow_loopback="true", concurrency=1)
+            ServiceProcess(
+                data_directory,
+                redis_url=own_valkey.url,
+                callback_allow_loopback="true",
+                concurrency=1,
+                undelivered_max_bytes=UNBOUNDED,
+                undelivered_max_bytes_per_receiver=UNBOUNDED,
+            )
         )
         process = psutil.Process(service.process.pid)
         until, most = time.monotonic() + WATCHED_SECONDS, 0

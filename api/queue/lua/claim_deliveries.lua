@@ -8,7 +8,7 @@
 -- -> { milliseconds until there may be more to claim or false,
 --      rows of { task_id, result_url, attempts, lane, host, account, body bytes } }
 local lease, token, room = tonumber(ARGV[1]), ARGV[2], cjson.decode(ARGV[3])
-local REACH, FORGET, MAX_RECEIVERS, MAX_LOST = 100, 100, 10000, 12
+local REACH, FORGET, MAX_RECEIVERS, MAX_LOST = 100, 500, 10000, 12
 local PAUSE_MILLISECONDS = 50
 local now = now_milliseconds()
 local rows, nearest = {}, false

@@ -571,6 +571,29 @@ async def test_a_record_that_redis_refuses_at_first_is_made_again_and_nothing_is
     assert sender.posted.qsize() == 1
 
 
+async def test_an_attempt_that_outlasts_its_lease_keeps_it(queue, background, monkeypatch):
+    monkeypatch.setattr("api.controller.deliver.LEASE_SECONDS", 1.0)
+    monkeypatch.setattr("api.controller.deliver.EXTEND_SECONDS", 0.2)
+    task_id = await ended(queue)
+    sender, extend, extended = ScriptedSender(Try(None)), queue.deliveries.extend, []
+    sender.hold.clear()
+
+    async def counted(*arguments):
+        await extend(*arguments)
+        extended.append(await queue.now_ms())
+
+    monkeypatch.setattr(queue.deliveries, "extend", counted)
+    wake = asyncio.Event()
+    background(Deliverer(queue, sender, (60,)).deliver(wake))
+    await asyncio.wait_for(sender.posted.get(), 10)
+    await until(lambda: extended and extended[-1] - extended[0] > 1500)
+    wake.set()
+    assert sender.posted.empty(), "nobody else could claim it meanwhile"
+    sender.hold.set()
+    await until(lambda: is_delivered(queue, task_id))
+    assert sender.posted.empty()
+
+
 @pytest.mark.parametrize(
     "fault", [QueueUnavailable("gone"), RuntimeError("a mistake of ours"), asyncio.CancelledError()]
 )
