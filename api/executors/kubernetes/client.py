@@ -25,7 +25,7 @@ CREATE_SECONDS: Final = 15.0
 """Longer than an API server waits for an admission webhook by default: else its answer about that is never heard."""
 CONNECT_SECONDS: Final = 3.0
 PAGE: Final = 500
-MOST_PAGES: Final = 1000
+MOST_PAGES: Final = 100
 GONE: Final = 410
 WATCH_SECONDS: Final = 30
 """How long a watch lasts before it is asked for again: a connection that has died in silence is noticed by then."""
