@@ -295,3 +295,19 @@ async def test_large_results_that_nobody_reads_have_a_bound_in_sum(
             assert (await client.get(path)).content == stored
         for each in held:
             await each.__aexit__(None, None, None)
+
+
+async def test_a_file_that_nobody_reads_takes_no_descriptor(queue: Queue) -> None:
+    request = LIVE.replace(b"/livez", b"/docs/assets/swagger-ui-bundle.js")
+    async with serving(create_app(services_of(queue))) as url, connection(url) as first:
+        await first.send(request)
+        size = len((await first.answer()).body)
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - ASYNC240 forbids Path here
+        held = [connection(url, limit=1024) for _ in range(10)]
+        for each in held:
+            client = await each.__aenter__()
+            await client.send(request * (8 * MIB // size))
+            await client.reader.readuntil(b"\r\n\r\n")
+        assert len(os.listdir("/proc/self/fd")) == before + 2 * len(held)  # noqa: PTH208 - see above
+        for each in held:
+            await each.__aexit__(None, None, None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import mimetypes
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from api.web import descriptions
 from api.web.openapi import VERSION
@@ -63,7 +65,13 @@ async def asset(_request: Request, name: str) -> Response:
     """Return a file of Swagger UI."""
     if name not in ASSETS:
         raise HTTPException(404)
-    return FileResponse(_DIRECTORY / name, headers=_ASSET_HEADERS)
+    return Response(_read(name), headers=_ASSET_HEADERS, media_type=mimetypes.guess_type(name)[0])
+
+
+@cache
+def _read(name: str) -> bytes:
+    """Read a file once: a file that is streamed stays open for as long as its client takes."""
+    return (_DIRECTORY / name).read_bytes()
 
 
 ROUTES: Final = (
