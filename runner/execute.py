@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from runner import scripts
 from runner.contract import (
     RUNNER_DELIVERY_END_SECONDS,
     RUNNER_DELIVERY_TIMEOUT_SECONDS,
@@ -53,7 +54,8 @@ def _run(attempt: Attempt, report: Report) -> None:
     )
     until = began + started.left_ms / 1000
     if started.result_url is not None:
-        _import_delivery()
+        with suppress(Exception):  # of what a task has left there may be too little; what fails here fails later, alone
+            _import_delivery()
     is_ours = report.finish(outcome, body, finished_ms, until=until)
     if is_ours and started.result_url is not None:
         _deliver_in_time(attempt, report, started.result_url, body)
@@ -65,6 +67,7 @@ def _compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
     else:
         from runner.function import compute  # noqa: PLC0415 - while `start` is on record
 
+    scripts.load("finish")  # while there are descriptors: a task may use them up
     workspace = Workspace()
     outcome = compute(attempt, report, started)
     workspace.empty()
@@ -81,7 +84,11 @@ def _deliver_in_time(attempt: Attempt, report: Report, url: str, body: bytes) ->
     import threading  # noqa: PLC0415 - for those alone that have a delivery to make
 
     delivering = threading.Thread(target=_deliver, args=(attempt, report, url, body), name="deliver", daemon=True)
-    delivering.start()
+    try:
+        delivering.start()
+    except RuntimeError as error:
+        say(f"the delivery is left to the service: {error}")
+        return
     delivering.join(RUNNER_DELIVERY_END_SECONDS)
     if delivering.is_alive():
         say("the delivery is left to the service: the attempt, or Redis, takes too long")

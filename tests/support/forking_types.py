@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -151,6 +153,16 @@ def _say_odd(progress: Progress) -> None:
     progress(50, Text("of a class of its own"))
 
 
+def _use_up_descriptors() -> list[int]:
+    """Lower the limit, and open files until there are no more."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    opened: list[int] = []
+    with suppress(OSError):
+        while True:
+            opened.append(os.open("/dev/null", os.O_RDONLY))
+    return []
+
+
 MISCHIEF: Final[dict[str, Callable[[Progress], Any]]] = {
     "recursion limit": lambda _: sys.setrecursionlimit(60),
     "digits": lambda _: sys.set_int_max_str_digits(640) or 10**5000,  # type: ignore[func-returns-value]
@@ -161,6 +173,8 @@ MISCHIEF: Final[dict[str, Callable[[Progress], Any]]] = {
     "no descriptors": lambda _: os.closerange(0, 3),
     "all descriptors": lambda _: os.closerange(3, 100),
     "odd message": _say_odd,
+    "no more descriptors": lambda _: _use_up_descriptors() or None,
+    "memory limit": lambda _: resource.setrlimit(resource.RLIMIT_AS, (1, resource.RLIM_INFINITY)),
 }
 FAULTS: Final[dict[str, Callable[[], BaseException]]] = {
     "no code": lambda: OddFail(Key()),

@@ -25,7 +25,8 @@ def run(queue, valkey_url, instance):
     """Runs a task in a runner of its own; gives the runner's exit code, what it wrote, the task and its result."""
 
     async def run_to_end(task_type, name, directory="", output=asyncio.subprocess.PIPE):
-        submission = Submission(task_type, json.dumps({"name": name, "directory": str(directory)}), None, 0, 60_000)
+        task_input = json.dumps({"name": name, "directory": str(directory)})
+        submission = Submission(task_type, task_input, "http://127.0.0.1:1/", 0, 60_000)
         await queue.submit(submission, LIMITS)
         claim = await queue.claim(10, {task_type: None})
         environment = {
