@@ -177,6 +177,33 @@ async def test_connections_that_do_not_log_in_are_closed_soon_and_those_of_users
             await own.close()
 
 
+async def test_when_all_connections_are_taken_the_service_makes_room(
+    tmp_path: Path, descriptors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "CLOSE_STRANGERS", ("CLIENT", "KILL", "USER", "default", "MAXAGE", "1"))
+    bundled = BundledValkey(tmp_path, maxclients="50")
+    with bundled.server:
+        async with connect_async(bundled.url("taskpost")) as service:
+            own = Guard(service, exclusive=True)
+            await own.look()
+            strangers = [bundled.open() for _ in range(60)]
+            with connect(bundled.url("runner")) as runner, pytest.raises(redis.ConnectionError):
+                runner.ping()
+
+            async def gets_in() -> bool:
+                await own.look()
+                try:
+                    with connect(bundled.url("runner")) as runner:
+                        return bool(runner.ping())
+                except redis.ConnectionError:
+                    return False
+
+            await until(gets_in)
+            await own.close()
+            for one in strangers:
+                one.close()
+
+
 async def test_without_an_exclusive_redis_no_connection_is_closed(bundled: BundledValkey) -> None:
     async with connect_async(bundled.url("taskpost")) as client:
         own = Guard(client, exclusive=False)
