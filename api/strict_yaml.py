@@ -33,7 +33,11 @@ _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class StrictYamlError(ValueError):
-    """The text is not YAML, or has what JSON does not have. The message begins with the place, where there is one."""
+    """The text is not YAML, or has what JSON does not have: a message for each fault, which begins with its place."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
 
 
 def parse(text: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -88,6 +92,7 @@ class _Check:
         self._loader = loader
         self._values = 0
         self._characters = 0
+        self._faults: list[str] = []
 
     def run(self, root: yaml.Node) -> None:
         open_: list[tuple[tuple[str | int, ...], yaml.Node]] = [((), root)]
@@ -98,7 +103,12 @@ class _Check:
                     f"{place(*path[:5])}: nested more than {MAX_JSON_DEPTH} levels deep, or in itself"
                 )
             self._count(node)
-            open_ += self._inner(path, node)
+            open_ += reversed(list(self._inner(path, node)))
+        if self._faults:
+            raise StrictYamlError(*self._faults)
+
+    def _wrong(self, path: tuple[str | int, ...], what: str) -> None:
+        self._faults.append(f"{place(*path)}: {what}")
 
     def _count(self, node: yaml.Node) -> None:
         self._values += 1
@@ -120,16 +130,13 @@ class _Check:
         else:
             what = _OTHER.get(kind, f"of the type {node.tag}")
             shown = f"{node.value} is {what}" if isinstance(node, yaml.ScalarNode) else f"this is {what}"
-            raise StrictYamlError(
-                f"{place(*path)}: {visible(shown[:200])}, which JSON does not have: write text, in quotes"
-            )
+            self._wrong(path, f"{visible(shown[:200])}, which JSON does not have: write text, in quotes")
 
     def _name(self, path: tuple[str | int, ...], key: yaml.Node) -> str:
         if not isinstance(key, yaml.ScalarNode) or key.tag not in {_TEXT, _MERGE}:
             shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or a map"
-            raise StrictYamlError(
-                f"{place(*path)}: the name {visible(str(shown)[:200])!r} is not text: write it in quotes"
-            )
+            self._wrong(path, f"the name {visible(str(shown)[:200])!r} is not text: write it in quotes")
+            return str(shown)
         self._count(key)
         self._scalar((*path, key.value), key)
         return str(key.value)
@@ -144,9 +151,9 @@ class _Check:
         shown = visible(node.value[:200])
         if value is node or (isinstance(value, float) and not math.isfinite(value)) or _is_large(value):
             rule = f"numbers are finite, of at most {MAX_INTEGER_DIGITS} digits"
-            raise StrictYamlError(f"{place(*path)}: {shown} is not a value of JSON: {rule}")
+            self._wrong(path, f"{shown} is not a value of JSON: {rule}")
         if isinstance(value, str) and _SURROGATE.search(value):
-            raise StrictYamlError(f"{place(*path)}: {shown} has a lone surrogate, which is not a character")
+            self._wrong(path, f"{shown} has a lone surrogate, which is not a character")
 
 
 def _is_large(value: object) -> bool:

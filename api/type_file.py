@@ -142,7 +142,7 @@ def read_type_file(
         document = parse(_text(path))
         entries = TypeFile.model_validate({} if document is None else document).task_types
     except StrictYamlError as error:
-        raise _invalid(path, [str(error)]) from None
+        raise _invalid(path, list(error.faults)) from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         raise _invalid(path, [f"{place(*fault['loc'])}: {_reason(fault['msg'])}" for fault in found]) from None
