@@ -320,6 +320,7 @@ def test_h06_what_is_said_of_task_pods_reaches_the_jobs(tmp_path: Path):
         "command": ["python", "-m", "runner"],
         "runAsUser": 1000930000,
         "queueName": "kueue",
+        "jobLabels": {"kueue.x-k8s.io/priority-class": "high"},
     }
     special = {"image": "own:2", "pod": {"nodeSelector": {"pool": "large"}, "tolerations": [toleration]}}
     values = {
@@ -354,6 +355,7 @@ def test_h06_what_is_said_of_task_pods_reaches_the_jobs(tmp_path: Path):
     assert default.command == ("python", "-m", "runner")
     assert default.run_as_user == 1000930000
     assert default.queue_name == "kueue"
+    assert default.job_labels == common["jobLabels"]
     assert sleep.image == "own:2"
     assert sleep.node_selector == {"pool": "large", "zone": "a"}
     assert sleep.tolerations == (toleration, toleration)

@@ -44,6 +44,7 @@ ALL_OF_A_POD = PodSettings(
     annotations={"sidecar.istio.io/inject": "false"},
     labels={"team": "numbers"},
     queue_name="user-queue",
+    job_labels={"kueue.x-k8s.io/priority-class": "high"},
     container_run_as_user=65532,
     sidecar_resources={"requests": {"cpu": "1m"}},
     sidecar=PodSettings(image="runner"),

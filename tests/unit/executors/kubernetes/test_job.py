@@ -8,7 +8,8 @@ import pytest
 
 from api.core.observation import AttemptId
 from api.executors.base import AttemptSpec
-from api.executors.kubernetes.job import build_job, selector
+from api.executors.kubernetes.job import LABEL_TASK_ID, build_job, selector
+from api.executors.kubernetes.pod_rules import pod_faults
 from api.executors.kubernetes.pods import PodFileInvalid, PodSettings, read_pod_file
 from api.executors.kubernetes.template import JobSettings, Owner
 from tests.support.definitions import definition
@@ -245,3 +246,19 @@ def test_a_mistake_in_the_file_is_told(tmp_path, text):
     path.write_text(text)
     with pytest.raises(PodFileInvalid, match=r"pods\.json"):
         read_pod_file(path)
+
+
+def test_a_job_has_the_labels_of_its_type_and_ours_always_hold():
+    given = {"kueue.x-k8s.io/priority-class": "high", LABEL_TASK_ID: "somebody else's"}
+    labels = build_job(SPEC, SETTINGS, PodSettings(job_labels=given, queue_name="tasks"))["metadata"]["labels"]
+    assert labels["kueue.x-k8s.io/priority-class"] == "high"
+    assert labels["kueue.x-k8s.io/queue-name"] == "tasks"
+    assert labels[LABEL_TASK_ID] == SPEC.attempt_id.task_id
+
+
+@pytest.mark.parametrize("name", ["labels", "jobLabels"])
+@pytest.mark.parametrize("key", ["taskpost.dev/task-id", "app.kubernetes.io/managed-by", "two/many/parts", "", "-x"])
+def test_a_label_that_is_ours_or_has_no_valid_name_is_refused(name, key):
+    ((place, message),) = pod_faults({name: {key: "x"}}, (), of_type=True)
+    assert place == f"{name}.{key}"
+    assert repr(key) in message
