@@ -104,7 +104,7 @@ async def test_submit_answers_with_the_task_and_its_place(client: httpx.AsyncCli
     assert body["queue_position"] == body["task"]["queue_position"] == 1
     assert body["task"] | {"task_id": "", "created_at": ""} == {
         "task_id": "", "task_type": "fibonacci", "task_status": "queued", "task_percent_done": 0.0,
-        "queue_position": 1, "priority": 0, "attempt": 0, "attempts": [], "progress_message": None,
+        "queue_position": 1, "priority": 0, "attempt": 0, "suspensions": 0, "attempts": [], "progress_message": None,
         "created_at": "", "started_at": None, "finished_at": None,
         "waiting_reason": None, "error": None, "result_url": "http://u:***@example.com/r",
         "delivery": {"status": "waiting", "attempts": 0, "next_at": None, "last_error": None},
