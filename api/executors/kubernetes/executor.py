@@ -8,13 +8,14 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from api.cancellation import cancel
 from api.core.observation import Cause, Observation, Obstacle, Phase, Program
 from api.executors.base import AttemptSpec, Executor, ExecutorUnavailable, StartError
 from api.executors.kubernetes.attempts import Attempts
 from api.executors.kubernetes.client import HTTPS_PORT, ApiError, Cluster
+from api.executors.kubernetes.deletion import Deleter
 from api.executors.kubernetes.faults import (
     CONFLICT,
-    NOT_FOUND,
     StartForbidden,
     start_fault,
 )
@@ -28,10 +29,9 @@ from api.executors.kubernetes.job import (
     selector,
     token_hash,
 )
-from api.executors.kubernetes.observe import has_program_to_end, observe
+from api.executors.kubernetes.observe import observe
 from api.executors.kubernetes.owner import OwnerConfigMap
 from api.executors.kubernetes.seen import attempt_of
-from api.executors.kubernetes.template import whole_seconds
 from api.executors.kubernetes.token import with_sealed_token
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from api.core.observation import AttemptId, StopReason
     from api.core.task_types import TaskTypeDefinition
     from api.executors.kubernetes.pods import PodSettings
-    from api.executors.kubernetes.seen import Kept, Object, Seen
+    from api.executors.kubernetes.seen import Object, Seen
     from api.executors.kubernetes.template import JobSettings
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,6 @@ logger = logging.getLogger(__name__)
 SERVICE_NAME: Final = "kubernetes.default.svc"
 TROUBLE_SECONDS: Final = 60.0
 """How long a refusal speaks for all starts: somebody must be let in to find out that it is over."""
-GONE_STATUSES: Final = frozenset({NOT_FOUND, CONFLICT})
-"""What a delete is answered when the object that was meant is no more."""
 
 
 class KubernetesExecutor(Executor):
@@ -70,6 +68,8 @@ class KubernetesExecutor(Executor):
         self._cluster = cluster
         self._settings = settings
         self._pods_of = pods_of
+        self._deleter = Deleter(cluster, settings.grace_seconds)
+        self._hastening: set[asyncio.Task[None]] = set()
         self._owner = OwnerConfigMap(cluster, owner_config_map)
         self._sealing_keys = sealing_keys
         self._attempts = Attempts()
@@ -128,8 +128,8 @@ class KubernetesExecutor(Executor):
             return
         seen.stop_asked = reason  # before the call: the change may be seen before its answer
         try:
-            await self._delete(seen)
-            await self._hasten(seen)
+            await self._deleter.delete(seen)
+            await self._deleter.hasten(seen)
         except BaseException:  # a cancellation too: what was not sent for sure is sent again
             seen.stop_asked = None
             raise
@@ -141,7 +141,7 @@ class KubernetesExecutor(Executor):
             return
         seen.forgetting = True  # its end is seen more than once, and one delete is enough
         try:
-            await self._delete(seen)
+            await self._deleter.delete(seen)
         finally:
             seen.forgetting = False
         self._attempts.forget(attempt_id)
@@ -178,7 +178,7 @@ class KubernetesExecutor(Executor):
                     del self._unread[attempt_id]
                     seen = self._attempts.get(attempt_id)
                     if seen is not None:
-                        await self._hasten_suspended(seen)
+                        self._hasten_suspended(seen)
                         await self._look_for_owner()
                         yield self._look(seen)
                 self._news.clear()
@@ -186,6 +186,13 @@ class KubernetesExecutor(Executor):
                     await self._news.wait()
         finally:
             await self._follower.end()
+            await cancel(*self._hastening)
+
+    def _hasten_suspended(self, seen: Seen) -> None:
+        """Do so in the background: the ends of other attempts do not wait for an answer of the API server."""
+        hastening = asyncio.create_task(self._deleter.hasten_suspended(seen))
+        self._hastening.add(hastening)
+        hastening.add_done_callback(self._hastening.discard)
 
     async def _settings_now(self) -> JobSettings:
         owner = await self._owner.get()
@@ -212,39 +219,6 @@ class KubernetesExecutor(Executor):
     def _is_of(self, spec: AttemptSpec, raw: Object) -> bool:
         labels = raw["metadata"].get("labels") or {}
         return attempt_of(raw) == spec.attempt_id and labels.get(LABEL_INSTANCE) == self._settings.instance
-
-    async def _delete(self, seen: Seen) -> None:
-        """Delete a Job; its pod goes with it, but one that has no Job any more is deleted itself."""
-        kept: list[tuple[str, Kept]] = [("jobs", seen.job)] if seen.job is not None and not seen.job.deleted else []
-        if not kept:
-            kept = [("pods", pod) for pod in seen.pods.values() if not pod.deleted]
-        for kind, one in kept:
-            if not one.raw["metadata"].get("deletionTimestamp"):
-                await self._delete_one(kind, one)
-
-    async def _hasten(self, seen: Seen) -> None:
-        """Leave a program no more time to end than the settings say: what its pod has is for the runner beside it."""
-        if seen.is_container:
-            for pod in [pod for pod in seen.pods.values() if not pod.deleted]:
-                await self._delete_one("pods", pod, grace_seconds=whole_seconds(self._settings.grace_seconds))
-
-    async def _hasten_suspended(self, seen: Seen) -> None:
-        """Leave the program of a suspended Job no more time either: its quota is for others at once."""
-        if seen.hastened or not has_program_to_end(seen):
-            return
-        seen.hastened = True
-        try:
-            await self._hasten(seen)
-        except ExecutorUnavailable as fault:  # its pod then takes its whole grace
-            logger.warning("pod_not_hastened", extra={"attempt": str(seen.attempt_id), "reason": str(fault)})
-
-    async def _delete_one(self, kind: str, kept: Kept, *, grace_seconds: int | None = None) -> None:
-        metadata = kept.raw["metadata"]
-        try:
-            await self._cluster.delete(kind, metadata["name"], metadata["uid"], grace_seconds=grace_seconds)
-        except ApiError as error:
-            if error.status not in GONE_STATUSES:
-                raise ExecutorUnavailable(error.message) from None
 
     def _answers(self, *, answering: bool) -> None:
         """Note whether the API server answers: while it does not, no node can tell it of its pods."""

@@ -358,3 +358,29 @@ async def test_an_object_of_ours_with_strange_labels_is_passed_over(cluster, exe
     await executor.refresh()
     assert [observation.attempt_id for observation in await executor.list()] == [SPEC.attempt_id]
     assert NAME in cluster.objects["jobs"]
+
+
+async def test_a_suspended_program_that_is_slow_to_be_hastened_hides_no_end(cluster, executor, monkeypatch):
+    """The delete of one pod is not answered: the ends of others are told all the same."""
+    command = TaskTypeDefinition("sleep", "", {}, {}, None, 60, lambda _: 60, command=("x",), image="y")
+    monkeypatch.setattr("api.executors.kubernetes.deletion.has_program_to_end", lambda seen: seen.is_container)
+
+    async def hang(*_, **__):
+        await asyncio.Event().wait()
+
+    pods = PodSettings(image="x", sidecar=PodSettings(image="z"))
+    mixed = KubernetesExecutor(cluster, SETTINGS, lambda _: pods)
+    suspended = AttemptSpec(AttemptId("first", 1), "sleep", {"TASKPOST_TOKEN": "token"}, 60, command)
+    for spec in (suspended, SPEC):
+        await mixed.start(spec)
+        labels = cluster.objects["jobs"][f"tp-{spec.attempt_id}"]["metadata"]["labels"]
+        pod = {"metadata": {"name": f"tp-{spec.attempt_id}-x", "labels": labels}}
+        cluster.put("pods", pod | {"status": {"phase": "Failed", "containerStatuses": EXITED}})
+    cluster.delete = hang
+    seen = set()
+    async with asyncio.timeout(10), aclosing(mixed.watch()) as observations:
+        async for observation in observations:
+            seen.add(observation.attempt_id)
+            if len(seen) == 2:
+                break
+    assert seen == {suspended.attempt_id, SPEC.attempt_id}
