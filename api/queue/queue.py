@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import uuid
@@ -26,6 +25,7 @@ from api.queue.shapes import (
     Slot,
     SlotUse,
     StoredBody,
+    digest,
 )
 from api.queue.views import summary_from_row, task_from_view
 from runner import scripts
@@ -48,7 +48,6 @@ DEFAULT_CLIENT: Final = "default"
 IDEMPOTENCY_LIFETIME_SECONDS: Final = 24 * 3600
 SWEEP_STEP: Final = 100
 NO_LIMIT: Final = 1_000_000
-DIGEST_BYTES: Final = 16
 
 
 class Queue:
@@ -135,8 +134,8 @@ class Queue:
             limits.kept_max_bytes,
             limits.undelivered_max_bytes,
             limits.undelivered_max_bytes_per_receiver,
-            _digest(submission.idempotency_key),
-            _digest(submission.digest),
+            digest(submission.idempotency_key),
+            digest(submission.digest),
             IDEMPOTENCY_LIFETIME_SECONDS * 1000,
             limits.max_keys,
         )
@@ -296,8 +295,3 @@ class Queue:
             delivery_late_seconds=int(late_ms) / 1000,
             tries={DeliveryStatus(status.decode()): int(number) for status, number in tries},
         )
-
-
-def _digest(text: str | None) -> bytes:
-    """What is remembered of an idempotency key or of a body: 16 bytes, however long it is; none of none."""
-    return hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES] if text else b""

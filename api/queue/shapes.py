@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 
 MEBIBYTE: Final = 1024 * 1024
+DIGEST_BYTES: Final = 16
+
+
+def digest(text: str | None) -> bytes:
+    """What is remembered of an idempotency key or of a body: 16 bytes, however long it is; none of none."""
+    return hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES] if text else b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ local TASK_BYTES = 1024
 
 -- The bounds that the last submission brought: of kept bytes, of undelivered ones in total and for each receiver, and of
 -- those of the queue; none before the first.
-local function bounds()
-  local text = redis.call('HMGET', key('totals'), 'bounds')[1]
+local function bounds(text)
+  text = text or redis.call('HMGET', key('totals'), 'bounds')[1]
   local kept, undelivered, of_receiver, queued = string.match(text or '', '^(%d+) (%d+) (%d+) (%d+)$')
   if not kept then
     return { kept = math.huge, undelivered = math.huge, of_receiver = math.huge, queued = math.huge }
@@ -74,17 +74,10 @@ local function charge(task_id, receiver, delivery, more)
   end
 end
 
--- Counts the tasks that may still bring a result for a receiver: `more` is 1 for one accepted, -1 for one ended.
-local function expect(task_id, receiver, more)
-  local counted = redis.call('HMGET', key('task', task_id), 'expected')[1]
-  if more > 0 then
-    redis.call('HSET', key('task', task_id), 'expected', 1)
-  elseif counted then
-    redis.call('HDEL', key('task', task_id), 'expected')
-  else
-    return -- accepted before there was such a count
-  end
-  if redis.call('HINCRBY', key('expected'), receiver, more) <= 0 then
+-- Counts a task less of those that may still bring a result for a receiver: it has ended. One that was accepted before
+-- there was such a count has no such field.
+local function expect_no_more(task_id, receiver)
+  if redis.call('HDEL', key('task', task_id), 'expected') == 1 and redis.call('HINCRBY', key('expected'), receiver, -1) <= 0 then
     redis.call('HDEL', key('expected'), receiver)
   end
 end

@@ -168,7 +168,7 @@ local function conclude(task_id, outcome)
   count_kept(bytes)
   if result_url then
     local host = host_of(result_url)
-    expect(task_id, host, -1)
+    expect_no_more(task_id, host)
     local is_senders = outcome.delivery_token ~= '' and may_attempt(host, task_id)
     schedule_delivery(host, task_id, integer(now_milliseconds() + (is_senders and outcome.lease or 0)))
     set_delivery(task_id, is_senders and 'sending' or 'pending')

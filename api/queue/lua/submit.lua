@@ -40,7 +40,8 @@ local given = table.concat({ ARGV[10], ARGV[11], ARGV[12], ARGV[9] }, ' ')
 if known[2] ~= given then
   redis.call('HSET', totals, 'bounds', given)
 end
-local full = result_url ~= '' and no_room(host_of(result_url))
+local receiver_host = host_of(result_url)
+local full = result_url ~= '' and no_room(receiver_host)
 if full then
   return full
 end
@@ -66,17 +67,16 @@ local task_id = string.format('%s-%s-7%03x-%s-%s', string.sub(milliseconds, 1, 8
 local record = { 'version', RECORD_VERSION, 'client', client, 'type', task_type, 'state', 'queued',
   'priority', priority, 'created', integer(created), 'timeout', timeout }
 if result_url ~= '' then
-  record[#record + 1] = 'result_url'
-  record[#record + 1] = result_url
+  for _, word in ipairs({ 'result_url', result_url, 'expected', '1' }) do
+    record[#record + 1] = word
+  end
+  redis.call('HINCRBY', key('expected'), receiver_host, 1)
 end
 redis.call('HSET', key('task', task_id), unpack(record))
 redis.call('SET', key('input', task_id), input)
 redis.call('SADD', key('types'), task_type)
 redis.call('ZADD', key('index', 'queued', task_type), 0, task_id)
 enqueue(client, task_type, priority, task_id)
-if result_url ~= '' then
-  expect(task_id, host_of(result_url), 1)
-end
 if idempotency_key ~= '' then
   remember_key(client, idempotency_key, task_id, digest)
 end

@@ -25,13 +25,13 @@ end
 -- it or more are refused.
 -- -> false, or { 'full_receiver' | 'full_undelivered', how much waits }
 local function no_room(receiver, bytes)
-  local bound = bounds()
+  local held = redis.call('HMGET', key('totals'), 'undelivered_bytes', 'bounds')
+  local total, bound = tonumber(held[1] or 0), bounds(held[2])
   local waits, expected, each = waits_for(receiver)
   each = bytes or each
   if waits + expected + each > bound.of_receiver then
     return { 'full_receiver', integer(waits) }
   end
-  local total = tonumber(redis.call('HGET', key('totals'), 'undelivered_bytes') or 0)
   local all = total
   if total > bound.undelivered / 4 then
     for _, other in ipairs(redis.call('ZREVRANGE', key('undelivered'), 0, 15)) do
