@@ -123,8 +123,11 @@ class QueueMachine(RuleBasedStateMachine):
         queued = (task for task in self.model.values() if task.state is State.QUEUED)
         return sorted(queued, key=lambda task: (-task.priority, task.task_id))
 
-    def is_current(self, task: ModelTask | None, attempt_id: AttemptId) -> bool:
-        return task is not None and task.attempt == attempt_id.attempt and task.state in {State.STARTING, State.RUNNING}
+    def is_current(self, task: ModelTask | None, attempt_id: AttemptId, token: str | None = None) -> bool:
+        """Whether this is the current attempt; a runner has its token to show, since a number may be given again."""
+        if task is None or token not in {None, task.token}:
+            return False
+        return task.attempt == attempt_id.attempt and task.state in {State.STARTING, State.RUNNING}
 
     @initialize(target=tasks)
     def begin(self):
@@ -251,7 +254,7 @@ class QueueMachine(RuleBasedStateMachine):
     def start(self, attempt, holder):
         attempt_id, token = attempt
         task = self.model.get(attempt_id.task_id)
-        allowed = self.is_current(task, attempt_id) and (task.state is State.STARTING or task.holder == holder)
+        allowed = self.is_current(task, attempt_id, token) and (task.state is State.STARTING or task.holder == holder)
         if not allowed:
             with pytest.raises(RunnerRefused):
                 self.report(attempt_id, token, holder).start()
@@ -269,7 +272,7 @@ class QueueMachine(RuleBasedStateMachine):
     def progress(self, attempt, percent):
         attempt_id, token = attempt
         task = self.model.get(attempt_id.task_id)
-        current = self.is_current(task, attempt_id) and (task.state is State.RUNNING or task.holder is not None)
+        current = self.is_current(task, attempt_id, token) and (task.state is State.RUNNING or task.holder is not None)
         assert self.report(attempt_id, token).progress(percent) == current
         if current:
             task.tenths = max(task.tenths, min(int(percent * 10), 999))
@@ -279,7 +282,7 @@ class QueueMachine(RuleBasedStateMachine):
         attempt_id, token = attempt
         task = self.model.get(attempt_id.task_id)
         report = self.report(attempt_id, token, holder)
-        if self.is_current(task, attempt_id) and task.holder in {None, holder}:
+        if self.is_current(task, attempt_id, token) and task.holder in {None, holder}:
             assert report.prepare() == INPUT.encode()
             task.holder, task.staged = holder, False
         else:
@@ -301,7 +304,7 @@ class QueueMachine(RuleBasedStateMachine):
         attempt_id, token = attempt
         task = self.model.get(attempt_id.task_id)
         report = self.report(attempt_id, token, holder)
-        if self.is_current(task, attempt_id) and task.holder == holder:
+        if self.is_current(task, attempt_id, token) and task.holder == holder:
             report.stage(Staged(BODY.decode(), percent=percent), until=0)
             task.staged = True
             task.tenths = max(task.tenths, min(int(percent * 10), 999))
