@@ -17,8 +17,10 @@ QUICK_PLACES: Final = 160
 """For receivers that are not known to be slow. An attempt has such a place for a second; after that it is slow."""
 UNKNOWN_PLACES: Final = 144
 """How many of them receivers may take of which nothing is known: the others are left to those that answer."""
-UNKNOWN_PER_ACCOUNT: Final = 128
+UNKNOWN_PER_ACCOUNT: Final = 112
 """How many of those may be at one address: a stranger may choose as many names and ports as he likes."""
+KNOWN_PER_ACCOUNT: Final = 32
+"""How many others may be at one address: together they leave places to other addresses, should all fall silent."""
 AGAIN_PLACES: Final = 240
 PER_RECEIVER: Final = 16
 PER_ACCOUNT: Final = 16
@@ -78,18 +80,20 @@ class Places:
         """Return what there is room for."""
         quick = [flight for flight in self._flights if flight.is_quick]
         again = [flight for flight in self._flights if not flight.is_quick]
-        unknown = sum(flight.delivery.lane is Lane.FIRST for flight in quick)
+        known = [flight for flight in quick if flight.delivery.lane is Lane.KNOWN]
         return Room(
             quick=Pool(QUICK_PLACES - len(quick), _bytes_of(quick), QUICK_BYTES),
             again=Pool(AGAIN_PLACES - len(again), _bytes_of(again), AGAIN_BYTES),
             per_receiver=PER_RECEIVER,
             per_unknown=1,
             per_account=PER_ACCOUNT,
-            unknown=UNKNOWN_PLACES - unknown,
+            known_per_account=KNOWN_PER_ACCOUNT,
+            unknown=UNKNOWN_PLACES - (len(quick) - len(known)),
             share_bytes=SHARE_BYTES,
             small_bytes=SMALL_BYTES,
             receivers=_used(self._flights, lambda flight: flight.delivery.host),
             accounts=_used(again, lambda flight: flight.account),
+            known_accounts=_used(known, lambda flight: flight.account),
         )
 
     def connecting(self, flight: Flight, account: str) -> None:

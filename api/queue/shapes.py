@@ -168,10 +168,11 @@ class Pool:
 class Room:
     """How many deliveries a sender has room for: to receivers that are not slow (`quick`), and to slow ones (`again`).
 
-    `per_receiver`, `per_unknown` (nothing is known of it) and `per_account` are the most attempts at a time, `unknown`
-    the places of `quick` that receivers may take of which nothing is known. `share_bytes` bounds the bodies of one
-    receiver or account; those of up to `small_bytes` are not counted. `receivers` and `accounts` hold the attempts and
-    the bytes under way.
+    `per_receiver`, `per_unknown` (nothing is known of it) and `per_account` (of `again`) are the most attempts at a
+    time, `known_per_account` those of `quick` to receivers at one address that answer, `unknown` the places of `quick`
+    for receivers of which nothing is known. `share_bytes` bounds the bodies of one receiver or account; those of up to
+    `small_bytes` are not counted. `receivers`, `accounts` (of `again`) and `known_accounts` hold the attempts and the
+    bytes under way.
     """
 
     quick: Pool
@@ -179,11 +180,13 @@ class Room:
     per_receiver: int
     per_unknown: int
     per_account: int
+    known_per_account: int
     unknown: int
     share_bytes: int = UNBOUNDED_BYTES
     small_bytes: int = 0
     receivers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     accounts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    known_accounts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

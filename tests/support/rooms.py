@@ -18,6 +18,7 @@ def room_for(number: int, **more: Any) -> Room:
         "per_receiver": number,
         "per_unknown": number,
         "per_account": number,
+        "known_per_account": number,
         "unknown": number,
     }
     return Room(**plain | more)

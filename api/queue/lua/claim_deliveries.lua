@@ -3,8 +3,8 @@
 -- slow ones, which have a bound for all of an account. Whoever was looked at goes to the end of its lane. A lease that
 -- runs out makes its delivery due again; one that ran out too often in a row, with nothing recorded, is given up.
 -- ARGV: lease_milliseconds, token, and the room as JSON: { quick, again: { places, used_bytes, max_bytes },
---       unknown: places of `quick`, per_receiver, per_unknown, per_account, share_bytes, small_bytes,
---       receivers, accounts: { name: { places used, bytes used } } }
+--       unknown: places of `quick`, per_receiver, per_unknown, per_account, known_per_account, share_bytes, small_bytes,
+--       receivers, accounts (of `again`), known_accounts: { name: { places used, bytes used } } }
 -- -> { milliseconds until there may be more to claim or false,
 --      rows of { task_id, result_url, attempts, lane, host, account, body bytes } }
 local lease, token, room = tonumber(ARGV[1]), ARGV[2], cjson.decode(ARGV[3])
@@ -78,6 +78,9 @@ local function take(lane, pool, host, account, most)
   local due, holders, taken = key('due', host), { used_by(room.receivers, host) }, 0
   if lane == 'again' then
     holders[2] = used_by(room.accounts, account)
+  elseif lane == 'known' then
+    local here = used_by(room.known_accounts, account)
+    most = math.max(0, math.min(most, room.known_per_account - here[1]))
   end
   for _, task_id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', integer(now), 'LIMIT', 0, most)) do
     local found = look_up(task_id)
@@ -92,6 +95,9 @@ local function take(lane, pool, host, account, most)
       local large = found.bytes > room.small_bytes and found.bytes or 0
       for _, used in ipairs(holders) do
         used[1], used[2] = used[1] + 1, used[2] + large
+      end
+      if lane == 'known' then
+        room.known_accounts[account][1] = room.known_accounts[account][1] + 1
       end
       pool.places, pool.used_bytes, taken = pool.places - 1, pool.used_bytes + large, taken + 1
     else

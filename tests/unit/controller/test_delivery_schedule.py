@@ -132,6 +132,22 @@ async def test_slow_receivers_share_the_bound_of_their_address_in_turn(queue):
     assert room.per_account == 16
 
 
+async def test_receivers_that_answer_do_not_take_all_places_from_one_address(queue):
+    """They may all fall silent at once."""
+    for number in range(20):
+        await queue.deliveries.note(f"http://a.example:{number}/", "good", "10.0.0.9")
+        for _ in range(3):
+            await ended(queue, f"http://a.example:{number}/")
+    await queue.deliveries.note("http://b.example/", "good", "10.0.0.8")
+    last = await ended(queue, "http://b.example/")
+    _, due = await queue.deliveries.claim(room_for(100, per_receiver=2, known_per_account=10), 30, "token")
+    assert len(due) == 11
+    assert last in {one.task_id for one in due}
+    used = {"10.0.0.9": (9, 0)}
+    _, (due,) = await queue.deliveries.claim(room_for(100, known_per_account=10, known_accounts=used), 30, "token")
+    assert due.account == "10.0.0.9"
+
+
 async def test_a_receiver_that_is_no_longer_slow_leaves_the_slow_ones(queue):
     await queue.deliveries.note("http://one.example/", "slow", "10.0.0.9")
     first, second = await ended(queue, "http://one.example/"), await ended(queue, "http://one.example/")
