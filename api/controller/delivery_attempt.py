@@ -65,7 +65,7 @@ class Attempts:
         flight.holds_body = False
         freed()
         status, delay_seconds, counts = self._judge(flight, result)
-        sent = Sent("service", at_seconds, result, standing_of(result), flight.account, counts)
+        sent = Sent("service", at_seconds, result, standing_of(result), flight.address, counts)
         if result is BODY_GONE:
             sent = replace(sent, standing=None)
         if await self._record(flight, lambda: self._report(flight, status, delay_seconds, sent)):
@@ -107,7 +107,8 @@ class Attempts:
             if flight.is_quick:
                 await asyncio.wait({posting}, timeout=QUICK_SECONDS)
             if flight.is_quick and not posting.done():
-                flight.account = flight.account or account_of_name(flight.delivery.host)
+                flight.address = flight.address or account_of_name(flight.delivery.host)
+                flight.account = flight.address
                 if not self._places.stay(flight):
                     return await _end(posting) or self._cut_short()
                 freed()
@@ -137,16 +138,16 @@ class Attempts:
     async def _note_slow(self, flight: Flight) -> None:
         """Say what the receiver is like before the attempt has ended, so that others to it wait apart."""
         try:
-            await self._queue.deliveries.note(flight.delivery.result_url, "slow", flight.account)
+            await self._queue.deliveries.note(flight.delivery.result_url, "slow", flight.address)
         except QueueUnavailable as fault:
             logger.warning("delivery_not_reported", extra={"task_id": flight.delivery.task_id, "reason": fault.reason})
 
     async def _put_back(self, flight: Flight) -> None:
         delivery = flight.delivery
-        no_place = flight.account != delivery.account
+        no_place = bool(flight.address)
         standing: Standing | None = "slow" if no_place else None
         delay_seconds = 0.0 if no_place else READ_AGAIN_SECONDS
-        await self._queue.deliveries.put_back(delivery.task_id, flight.token, delay_seconds, standing, flight.account)
+        await self._queue.deliveries.put_back(delivery.task_id, flight.token, delay_seconds, standing, flight.address)
 
     async def _report(self, flight: Flight, status: DeliveryStatus, delay_seconds: float, sent: Sent) -> None:
         report = self._queue.deliveries.report

@@ -36,18 +36,26 @@ SMALL_BYTES: Final = 64 * 1024
 """Bodies up to this size are not counted: those of all attempts together are 25 MiB."""
 
 
+ANSWERED: Final = " answered"
+"""At the end of the account of slow receivers that have answered before. `runner/lua/endings.lua` has it too."""
+
+
 class NoPlaceError(Exception):
     """There is no place for an attempt at the address that it was about to connect to."""
 
 
 @dataclass(eq=False, slots=True)
 class Flight:
-    """A delivery attempt under way, under the lease `token`. `holds_body` until its body is no longer in memory."""
+    """A delivery attempt under way, under the lease `token`. `holds_body` until its body is no longer in memory.
+
+    `account` is what it is counted under, `address` the account of the address that was connected to ("": none yet).
+    """
 
     delivery: DueDelivery
     token: str
     is_quick: bool
     account: str
+    address: str = ""
     holds_body: bool = True
 
     @property
@@ -102,7 +110,9 @@ class Places:
         Raises:
             NoPlaceError: if too many attempts of which nothing is known are there already.
         """
-        flight.account = account
+        flight.address = account
+        if flight.is_quick:
+            flight.account = account
         if flight.is_quick and flight.delivery.lane is Lane.FIRST:
             beside = [one for one in self._flights if one.is_quick and one.delivery.lane is Lane.FIRST]
             if sum(one.account == account for one in beside) > UNKNOWN_PER_ACCOUNT:
@@ -111,6 +121,8 @@ class Places:
     def stay(self, flight: Flight) -> bool:
         """Give a quick attempt that takes long a place among the slow ones, if there is one for it."""
         again = [one for one in self._flights if not one.is_quick]
+        if flight.delivery.lane is Lane.KNOWN:
+            flight.account = flight.account + ANSWERED
         beside = [one for one in again if one.account == flight.account]
         needed = flight.large_bytes
         flight.is_quick = not (

@@ -48,13 +48,19 @@ local function put_in_lane(host, due)
   end
 end
 
+-- Slow receivers that have answered before are counted apart from those at their address that never have.
+local ANSWERED = ' answered'
+
 -- Keeps what an attempt to a receiver was like; an empty account leaves the one that is known.
 local function note_receiver(host, standing, account)
   if #host > LONGEST_HOST then
     return
   end
   local before, account_before = receiver(host)
-  account = account ~= '' and account or account_before ~= '' and account_before or host
+  local has_answered = before and before ~= 'slow' or string.sub(account_before, -#ANSWERED) == ANSWERED
+  local address = account ~= '' and account or account_before ~= '' and account_before or host
+  address = string.gsub(address, ANSWERED .. '$', '')
+  account = address .. (standing == 'slow' and has_answered and ANSWERED or '')
   local until_milliseconds = integer(now_milliseconds() + RECEIVER_MILLISECONDS)
   redis.call('HSET', key('receivers'), host, standing .. ' ' .. until_milliseconds .. ' ' .. account)
   redis.call('ZADD', key('receivers_known'), until_milliseconds, host)

@@ -148,6 +148,21 @@ async def test_receivers_that_answer_do_not_take_all_places_from_one_address(que
     assert due.account == "10.0.0.9"
 
 
+async def test_a_slow_receiver_that_has_answered_does_not_wait_for_those_that_never_have(queue):
+    """It is at their address, and was slow once."""
+    await queue.deliveries.note("http://silent.example/", "slow", "10.0.0.9")
+    await queue.deliveries.note("http://honest.example/", "good", "10.0.0.9")
+    for _ in range(2):
+        await queue.deliveries.note("http://honest.example/", "slow", "10.0.0.9")
+    await ended(queue, "http://silent.example/")
+    honest = await ended(queue, "http://honest.example/")
+    _, (due,) = await queue.deliveries.claim(room_for(9, per_account=2, accounts={"10.0.0.9": (2, 0)}), 30, "token")
+    assert (due.task_id, due.account) == (honest, "10.0.0.9 answered")
+    await queue.deliveries.report(honest, "token", "pending", 0, sent("good", "10.0.0.9"))
+    _, (due,) = await queue.deliveries.claim(room_for(9, per_account=0), 30, "token")
+    assert (due.task_id, due.account) == (honest, "10.0.0.9")
+
+
 async def test_a_receiver_that_is_no_longer_slow_leaves_the_slow_ones(queue):
     await queue.deliveries.note("http://one.example/", "slow", "10.0.0.9")
     first, second = await ended(queue, "http://one.example/"), await ended(queue, "http://one.example/")
