@@ -1,28 +1,39 @@
 """The settings of the service: one class, each setting with its unit in its name. Read once, in the composition root.
 
 The same names serve as environment variables (`TASKPOST_BIND`) and as options (`taskpost serve --bind`).
+`setting_forms` checks single values, `setting_rules` checks values against each other.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - pydantic reads annotations at run time
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.defaults import default_concurrency, default_data_directory, default_executor
-from api.setting_forms import is_bound_to_loopback, is_proxy, split_bind, split_own_name
+from api.setting_forms import (
+    check_bind,
+    check_hosts,
+    check_instance,
+    check_origins,
+    check_own_names,
+    check_proxy,
+    check_root_path,
+    check_rules,
+    check_signing_keys,
+    is_bound_to_loopback,
+    split_directories,
+    split_list,
+    split_pairs,
+)
+from api.setting_rules import check_together
 from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_GRACE_SECONDS, DEFAULT_RESULT_MAX_BYTES
-from runner.delivery.guard import parse_rule
 from runner.delivery.schedule import DELAYS_SECONDS
-from runner.delivery.sign import parse_keys
 
 ENV_PREFIX = "TASKPOST_"
-ROOM_BESIDE_A_RESULT_BYTES = 64 * 1024
-"""What a task with the longest URL, messages and tries takes beside its result."""
 LONGEST_SECONDS = 10 * 365 * 24 * 3600
 
 
@@ -196,7 +207,7 @@ class Settings(BaseSettings):
         description="Pauses between delivery tries, separated by commas; then it is dead.",
     )
 
-    @field_validator(
+    _lists_are_split = field_validator(
         "callback_allow",
         "callback_deny",
         "callback_own_names",
@@ -207,137 +218,22 @@ class Settings(BaseSettings):
         "task_modules",
         "signing_keys",
         mode="before",
-    )
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
-
-    @field_validator("task_path", mode="before")
-    @classmethod
-    def _directories(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(str(Path(part).absolute()) for part in value.split(os.pathsep) if part)
-
-    @field_validator("type_concurrency", mode="before")
-    @classmethod
-    def _pairs(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        pairs = [pair.partition("=") for pair in re.split(r"[,\s]+", value) if pair]
-        numbers = {name: number for name, _, number in pairs}
-        if len(numbers) < len(pairs):
-            raise ValueError("a task type is named twice")
-        return numbers
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(re.fullmatch(r"\*|https?://[^/\s]+", origin) for origin in value):
-            raise ValueError("origins are wanted, e.g. https://tasks.example.com, or *")
-        return value
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _hosts_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(name.lower().removesuffix(".") for name in value)
-        if not all(re.fullmatch(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+", name) for name in names):
-            raise ValueError("Expected host names without a port, e.g. tasks.example.com or *.example.com, or *")
-        return names
-
-    @field_validator("signing_keys")
-    @classmethod
-    def _keys_are_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        parse_keys(key.get_secret_value() for key in value)
-        return value
-
-    @field_validator("callback_allow", "callback_deny")
-    @classmethod
-    def _rules_are_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for rule in value:
-            parse_rule(rule)
-        return value
-
-    @field_validator("callback_own_names")
-    @classmethod
-    def _own_names_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            split_own_name(name)
-        return value
-
-    @field_validator("callback_proxy")
-    @classmethod
-    def _proxy_is_a_url(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
-        if text and not is_proxy(text):
-            raise ValueError(
-                "Expected http://host:port or https://host:port, with user:password@ before the host if it wants them; "
-                "characters like / # ? @ in a password are percent-encoded"
-            )
-        return value
-
-    @field_validator("bind")
-    @classmethod
-    def _bind_has_a_port(cls, value: str) -> str:
-        split_bind(value)
-        return value
-
-    @field_validator("instance")
-    @classmethod
-    def _instance_is_a_name(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", value):
-            raise ValueError("a name of 1 to 63 letters, digits, '-', '_' and '.' is wanted")
-        return value
-
-    @field_validator("root_path")
-    @classmethod
-    def _root_path_is_a_path(cls, value: str) -> str:
-        if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
-            raise ValueError("a path that begins with '/' and does not end with it is wanted, e.g. /tasks")
-        return value
+    )(split_list)
+    _directories_are_split = field_validator("task_path", mode="before")(split_directories)
+    _pairs_are_split = field_validator("type_concurrency", mode="before")(split_pairs)
+    _bind_is_checked = field_validator("bind")(check_bind)
+    _root_path_is_checked = field_validator("root_path")(check_root_path)
+    _origins_are_checked = field_validator("cors_origins")(check_origins)
+    _hosts_are_checked = field_validator("allowed_hosts")(check_hosts)
+    _instance_is_checked = field_validator("instance")(check_instance)
+    _keys_are_checked = field_validator("signing_keys")(check_signing_keys)
+    _networks_are_checked = field_validator("callback_allow", "callback_deny")(check_rules)
+    _own_names_are_checked = field_validator("callback_own_names")(check_own_names)
+    _proxy_is_checked = field_validator("callback_proxy")(check_proxy)
 
     @model_validator(mode="after")
-    def _one_source_of_keys(self) -> Self:
-        if self.signing_keys and self.signing_keys_file:
-            raise ValueError("signing_keys and signing_keys_file are both set; set one of them")
-        if self.callback_key_file and not self.callback_certificate_file:
-            raise ValueError("callback_key_file is set without callback_certificate_file")
-        return self
-
-    @model_validator(mode="after")
-    def _loopback_is_for_loopback(self) -> Self:
-        if self.callback_allow_loopback and not is_bound_to_loopback(self.bind):
-            raise ValueError(
-                f"{ENV_PREFIX}CALLBACK_ALLOW_LOOPBACK is true and {ENV_PREFIX}BIND is {self.bind!r}: callbacks to "
-                "loopback addresses are allowed only while the service itself listens on one, e.g. 127.0.0.1:8000. "
-                "Change one of the two"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _replicas_can_be_there(self) -> Self:
-        if self.embedded and self.redis_min_replicas:
-            raise ValueError(
-                f"{ENV_PREFIX}REDIS_MIN_REPLICAS is {self.redis_min_replicas}; the embedded Valkey has no replicas: "
-                "every task would be refused. Set it to 0, or name a Redis that has them by "
-                f"{ENV_PREFIX}REDIS_URL"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _a_result_has_room(self) -> Self:
-        least = self.result_max_bytes + ROOM_BESIDE_A_RESULT_BYTES
-        if self.undelivered_max_bytes_per_receiver < least:
-            raise ValueError(
-                f"{ENV_PREFIX}UNDELIVERED_MAX_BYTES_PER_RECEIVER is {self.undelivered_max_bytes_per_receiver}: it must "
-                f"be at least {least}, which is what one result of {ENV_PREFIX}RESULT_MAX_BYTES takes. Make it larger, "
-                "or that smaller"
-            )
-        if self.undelivered_max_bytes < self.undelivered_max_bytes_per_receiver:
-            raise ValueError(
-                f"{ENV_PREFIX}UNDELIVERED_MAX_BYTES is {self.undelivered_max_bytes}: it must be at least "
-                f"{ENV_PREFIX}UNDELIVERED_MAX_BYTES_PER_RECEIVER, {self.undelivered_max_bytes_per_receiver}"
-            )
+    def _check_together(self) -> Self:
+        check_together(self)
         return self
 
     @property
@@ -347,12 +243,12 @@ class Settings(BaseSettings):
 
     @property
     def suspended_slots(self) -> int:
-        """How many attempts may be suspended before no more of their types are started."""
+        """How many attempts may be suspended; at that number, no task whose type has a suspended attempt is started."""
         return self.concurrency if self.suspended_concurrency is None else self.suspended_concurrency
 
     @property
     def loopback_callbacks_allowed(self) -> bool:
-        """Whether a callback may go to this very machine: never where others can reach the service."""
+        """Whether a callback may go to a loopback address: only while the service itself is bound to one."""
         allowed = self.embedded if self.callback_allow_loopback is None else self.callback_allow_loopback
         return allowed and is_bound_to_loopback(self.bind)
 
