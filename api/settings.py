@@ -56,10 +56,13 @@ class Settings(BaseSettings):
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Host names that requests may be for, separated by commas; unset: loopback names if bound to one.",
+        description="Host names accepted in requests, separated by commas; unset: loopback names if bound to loopback.",
     )
     keep_alive_seconds: float = Field(
-        75, gt=0, le=3600, description="Time that a connection without a request stays open; longer than a proxy's."
+        75,
+        gt=0,
+        le=3600,
+        description="Time that an idle connection stays open; must be longer than that of a proxy in front.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
@@ -132,10 +135,10 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=10_000,
-        description="Attempts whose Jobs may be suspended, beside the slots; unset: as many as slots.",
+        description="Jobs that may be suspended at a time, beside the slots; unset: as many as slots.",
     )
     suspended_deadline_seconds: float = Field(
-        24 * 3600, gt=0, le=LONGEST_SECONDS, description="Time that the Job of an attempt may be suspended, each time."
+        24 * 3600, gt=0, le=LONGEST_SECONDS, description="Time that a Job may be suspended, for each suspension."
     )
     grace_seconds: float = Field(10, ge=0, le=3600, description="Time between TERM and KILL for an attempt.")
     result_grace_seconds: float = Field(
@@ -161,7 +164,7 @@ class Settings(BaseSettings):
         128 * 1024 * 1024, ge=1, description="Bytes of results that may wait for delivery, for all receivers."
     )
     undelivered_max_bytes_per_receiver: int = Field(
-        32 * 1024 * 1024, ge=1, description="Bytes of results that may wait for one receiver; then 429."
+        32 * 1024 * 1024, ge=1, description="Bytes of results that may wait for one receiver; above it, 429."
     )
     idempotency_max_keys: int = Field(
         250_000, ge=1, description="Idempotency keys that are remembered for 24 hours; more are answered with 429."
@@ -185,15 +188,15 @@ class Settings(BaseSettings):
     )
     callback_own_names: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Names of this Taskpost itself, where callbacks may not go: tasks.example.com for every port, "
-        "taskpost.ns.svc:80 for whatever it resolves to as well.",
+        description="Names of this Taskpost, where callbacks may not go: tasks.example.com (at every port) or "
+        "taskpost.ns.svc:80 (at that port, and every address it resolves to).",
     )
     callback_keep_answers: Literal["all", "public", "none"] = Field(
         "all", description="Answers of receivers that are kept and shown: public leaves out those of private addresses."
     )
     callback_proxy: SecretStr = Field(
         SecretStr(""),
-        description="Proxy that callbacks go through, http://[user:password@]proxy:3128; not that of the environment.",
+        description="Proxy for callbacks, http://[user:password@]proxy:3128; that of the environment is not used.",
     )
     callback_ca_file: Path | None = Field(
         None, description="PEM file of CAs that receivers' certificates may be of, beside the public ones."
