@@ -125,10 +125,11 @@ def kill_left(lock_path: Path) -> None:
         if not lock_path.stat().st_size:
             return
     killed = []
-    for process in _marked(lock_path):
-        with suppress(OSError, psutil.Error):
-            process.kill()
-            killed.append(process)
+    with suppress(OSError, psutil.Error):  # no descriptor for /proc: that the process is over must be told all the same
+        for process in _marked(lock_path):
+            with suppress(OSError, psutil.Error):
+                process.kill()
+                killed.append(process)
     until = time.monotonic() + LEFT_SECONDS
     while any(map(_runs, killed)) and time.monotonic() < until:
         time.sleep(LEFT_POLL_SECONDS)

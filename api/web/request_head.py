@@ -16,6 +16,8 @@ from api.web.problems import Code, Problem
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 100
+MAX_LENGTH_DIGITS: Final = 20
+"""As many as llhttp reads into its number, zeros in front included: Python refuses to read thousands of them."""
 END_OF_HEAD: Final = b"\r\n\r\n"
 
 _REQUEST_LINE: Final = re.compile(rb"[A-Z-]+ (\S+) HTTP/1\.([01])\r\n")
@@ -53,7 +55,7 @@ class _Collector:
         self.complete = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        self.headers.append((name.lower(), value.rstrip(b" \t")))  # llhttp leaves the spaces behind a value in it
 
     def on_headers_complete(self) -> None:
         self.complete = True
@@ -88,7 +90,7 @@ def read_head(raw: bytes) -> RequestHead:
     decisive: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         if name in _DECISIVE:
-            decisive.setdefault(name, []).append(value.strip(b" \t"))
+            decisive.setdefault(name, []).append(value)
     length = _length(decisive, version)
     if fault is not None:
         raise _invalid("its head cannot be read")
@@ -132,7 +134,7 @@ def _length(decisive: dict[bytes, list[bytes]], version: str) -> int | None:
         return None
     if not lengths:
         return 0
-    if len(lengths) > 1 or not lengths[0].isdigit():
+    if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > MAX_LENGTH_DIGITS:
         raise _invalid("its Content-Length is not one number")
     return int(lengths[0])
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -125,8 +126,13 @@ class LocalExecutor(Executor):
         if attempt is None or attempt.observation.phase is Phase.ALIVE:
             return
         del self._attempts[attempt_id]
-        if not attempt.held:
+        if attempt.held:
+            return
+        try:
             await asyncio.to_thread(shutil.rmtree, self._path(attempt_id), ignore_errors=True)
+        except RuntimeError:  # no thread can be started now: it is forgotten with the next look
+            self._attempts[attempt_id] = attempt
+            raise
 
     async def refresh(self) -> None:
         """Nothing to ask: the locks of attempts are watched."""
@@ -201,7 +207,9 @@ class LocalExecutor(Executor):
         path = self._path(attempt_id)
         log_tail = output.tail(path / LOG_NAME)
         # What it needed on disk is free again before anything is recorded, which may need that space.
-        asyncio.get_running_loop().run_in_executor(None, partial(shutil.rmtree, path / WORK_NAME, ignore_errors=True))
+        with suppress(RuntimeError):  # no thread can be started now: `forget` removes it with the rest
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(None, partial(shutil.rmtree, path / WORK_NAME, ignore_errors=True))
         attempt.observation = observe_end(attempt.observation, return_code, log_tail)
         if attempt.observation.stop_asked is None and asyncio.get_running_loop().time() >= attempt.overdue_at:
             attempt.observation = replace(attempt.observation, cause=Cause.OVERDUE)

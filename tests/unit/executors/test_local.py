@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -277,6 +279,45 @@ def test_the_thread_of_an_attempt_outlives_its_loop_quietly(tmp_path: Path) -> N
     own.join(30)
     assert not own.is_alive()
     child.signal(signal.SIGKILL)  # over and reaped: nothing is signalled
+
+
+async def test_an_end_is_seen_without_descriptors(tmp_path: Path) -> None:
+    """What a process has left is looked for in /proc, and that takes a descriptor."""
+    child = process.spawn(
+        tmp_path / "lock", ("sleep", "1000"), directory=tmp_path, environment=os.environ, output=tmp_path / "log"
+    )
+    told: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+    process.call_at_end(child, told.set_result)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        child.signal(signal.SIGKILL)
+        async with asyncio.timeout(30):
+            assert await told == -signal.SIGKILL
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_an_end_is_seen_without_threads(place: LocalPlace) -> None:
+    """A task can use up what its machine has of threads; here a pool that has none to give stands for that."""
+
+    class NoThreads(ThreadPoolExecutor):
+        def submit(self, *_arguments: object, **_names: object) -> Any:
+            raise RuntimeError("can't start new thread")
+
+    await place.executor.open()
+    await place.executor.start(place.spec("task", "pause"))
+    with NoThreads() as none, ThreadPoolExecutor() as some:
+        asyncio.get_running_loop().set_default_executor(none)
+        await place.executor.stop(TASK, StopReason.CANCELLED)
+        assert (await over(place, TASK))[TASK].phase is Phase.ENDED
+        with pytest.raises(RuntimeError):
+            await place.executor.forget(TASK)
+        assert [seen.attempt_id for seen in await place.executor.list()] == [TASK]
+        asyncio.get_running_loop().set_default_executor(some)
+        await place.executor.forget(TASK)
+    assert await place.executor.list() == ()
+    assert not (place.attempts / "task-1").exists()
 
 
 def test_the_interpreter_does_not_wait_for_attempts(tmp_path: Path) -> None:

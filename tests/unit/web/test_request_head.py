@@ -103,6 +103,11 @@ def test_http_1_0() -> None:
     assert status_of("GET / HTTP/1.0", "Host: x") == 400  # with the one of the helper these are two
 
 
+def test_spaces_around_a_value_are_none_of_it() -> None:
+    read = head("GET / HTTP/1.1", "Host: \t localhost \t ", "Idempotency-Key: k ", host=None)
+    assert read.headers == [(b"host", b"localhost"), (b"idempotency-key", b"k")]
+
+
 @pytest.mark.parametrize(
     ("field", "keep_alive"),
     [("X: y", True), ("Connection: close", False), ("Connection: keep-alive, CLOSE", False), ("Connection: x", True)],
@@ -137,6 +142,7 @@ def test_lengths(fields: tuple[str, ...], length: int | None) -> None:
         ("Content-Length: -3",),
         ("Content-Length: 3, 3",),
         ("Content-Length:",),
+        (f"Content-Length: {'0' * 5000}3",),
         ("Content-Length: 0x3",),
         ("Content-Length: 99999999999999999999",),
         ("Content-Length : 3",),
