@@ -133,7 +133,7 @@ async def _run(
         except asyncio.CancelledError:
             if is_being_cancelled():
                 raise
-            logger.exception("service_waits_for_redis", extra={"reason": "a cancellation that nobody asked for"})
+            logger.exception("service_waits_for_redis", extra={"reason": "a cancellation that a library leaked"})
         else:
             checked.set()
             await controller.run(stop)

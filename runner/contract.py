@@ -120,7 +120,7 @@ EXIT_REFUSED: Final = 3
 EXIT_UNREACHABLE: Final = 4
 """Redis did not answer until the attempt's deadline, so no outcome could be recorded."""
 EXIT_REDIS_REFUSAL: Final = 5
-"""Redis refused what the runner asked of it, which does not pass by itself: a permission is missing, for example."""
+"""Redis refused a call of the runner, which does not pass by itself: a permission is missing, for example."""
 EXIT_TERMINATED: Final = int(signal.SIGTERM)
 """SIGTERM came before an outcome was recorded. The signal's own number: see `runner/signals.py` for why."""
 EXIT_BY_SIGTERM: Final = 128 + int(signal.SIGTERM)

@@ -108,7 +108,7 @@ class Report:
         with self._client.client() as connection:  # type: ignore[no-untyped-call]
             reply = connection.register_script(scripts.load(verb))(keys=self._keys, args=arguments)
             if connection.wait(wanted, REPLICA_TIMEOUT_MS) < wanted:
-                raise redis.ResponseError(f"NOREPLICAS not enough of the {wanted} replicas wanted have the outcome")
+                raise redis.ResponseError(f"NOREPLICAS fewer than {wanted} replicas have the outcome")
         return reply
 
     def start(self) -> Started:

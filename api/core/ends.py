@@ -147,7 +147,7 @@ _TERMINATED: Final = "The attempt was terminated by somebody else (SIGTERM)"
 _LOST_BY_EXIT_CODE: Final = {
     EXIT_TERMINATED: _TERMINATED,
     EXIT_UNREACHABLE: "The runner could not reach Redis until its deadline",
-    EXIT_REDIS_REFUSAL: "Redis refused what the runner asked of it",
+    EXIT_REDIS_REFUSAL: "Redis refused a call of the runner",
     EXIT_REFUSED: "The runner was refused: another process had begun this attempt",
 }
 

@@ -68,7 +68,7 @@ def fault_of_directory(entry: Entry, user: int) -> str | None:
         return None
     if entry.owner == ROOT and entry.mode & stat.S_ISVTX:
         return None
-    return f"others can write to {_shown(entry)}: look what is in it, then run `chmod go-w {_quoted(entry)}`"
+    return f"others can write to {_shown(entry)}: check its contents, then run `chmod go-w {_quoted(entry)}`"
 
 
 def fault_of_part(entry: Entry, user: int) -> str | None:
@@ -80,7 +80,7 @@ def fault_of_part(entry: Entry, user: int) -> str | None:
     if entry.owner != user:
         return _not_ours(entry, user)
     if entry.mode & WRITABLE_BY_OTHERS and not stat.S_ISSOCK(entry.mode):
-        return f"others can write to {_shown(entry)}: look what is in it, then run `chmod go-w {_quoted(entry)}`"
+        return f"others can write to {_shown(entry)}: check its contents, then run `chmod go-w {_quoted(entry)}`"
     return None
 
 

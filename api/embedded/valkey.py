@@ -113,7 +113,7 @@ class _Server:
             raise ValkeyError(
                 f"The embedded Valkey ({self._binary}) does not run on {self._directory}. The end of its log, "
                 f"{self._log}:\n{ADVICE.sub('', output.tail(self._log)).strip()}\n"
-                "Copy that directory before you change anything in it; or begin anew in another by TASKPOST_DATA_DIR."
+                "Copy that directory before you change anything in it, or set TASKPOST_DATA_DIR to a new one."
             )
 
     async def _runs(self) -> bool:
@@ -178,7 +178,7 @@ class _Server:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            logger.exception("valkey_restart_failed", extra={"error": "a cancellation that nobody asked for"})
+            logger.exception("valkey_restart_failed", extra={"error": "a cancellation that a library leaked"})
         else:
             return True
         return False

@@ -32,7 +32,7 @@ async def check_server(client: Redis) -> None:
     except RedisError as error:
         if NO_SUCH_DATABASE in str(error):
             raise QueueUnusable(f"Redis refuses us: {error}. Look at the database in its address.") from None
-        _raise_refusal(error, "INFO, which says what kind of server it is: allow it to the user by +info")
+        _raise_refusal(error, "INFO, which identifies the kind of server: give the user +info")
     judge_server(info)
 
 
@@ -47,7 +47,7 @@ async def check_scripts(queue: Queue) -> None:
         await queue.probe()
     except RedisError as error:
         _raise_refusal(
-            error, "the scripts that all of Taskpost's work is done by: allow +@all -@dangerous +info on its keys"
+            error, "the scripts that Taskpost consists of: give the user +@all -@dangerous +info on its keys"
         )
 
 
@@ -57,7 +57,7 @@ def _raise_refusal(error: RedisError, what: str) -> NoReturn:
         with translated():
             raise error
     except ResponseError:
-        raise QueueUnusable(f"Redis refuses us ({error}) {what}.") from None
+        raise QueueUnusable(f"Redis does not allow {what}. Its answer: {error}") from None
 
 
 def judge_server(info: Mapping[str, Any]) -> None:

@@ -218,7 +218,7 @@ TASK_TYPES: Final = _operation(
 )
 LIVE: Final = _operation(
     "Whether the process lives",
-    "Says nothing of Redis: no outage there is mended by a restart here.",
+    "Does not depend on Redis: restarting the service would not end an outage of Redis.",
     {200: answer("It does.", schema_of(schemas.Health), "healthy"), **problem_answers()},
 )
 READY: Final = _operation(

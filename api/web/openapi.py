@@ -87,7 +87,7 @@ _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
     ),
     Code.IDEMPOTENCY_FULL: (
         429,
-        "As many Idempotency-Keys are remembered as may be; see `Retry-After`.",
+        "No further Idempotency-Key can be remembered; see `Retry-After`.",
         "250000 Idempotency-Keys are remembered already.",
     ),
     Code.UNAVAILABLE: (503, "Redis is away, read-only or full; see `Retry-After`.", "Redis does not answer."),

@@ -93,7 +93,7 @@ def no_such_task(task_id: str) -> Problem:
 
 def unexpected() -> Problem:
     """Return the problem of a fault of ours; what it is goes to the log."""
-    return Problem(500, Code.INTERNAL_ERROR, "Something went wrong here. The log of the service says what.")
+    return Problem(500, Code.INTERNAL_ERROR, "Taskpost failed to handle this request; its log has the cause.")
 
 
 def body_of(status: int, code: str, detail: str, errors: tuple[Fault, ...] = ()) -> dict[str, Any]:

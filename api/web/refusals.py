@@ -28,7 +28,7 @@ def refusal_of(refused: Refused, limits: QueueLimits) -> Problem:
         case "full_keys":
             seconds = max(1, math.ceil(int(refused.detail) / 1000))
             detail = (
-                f"{limits.max_keys} Idempotency-Keys are remembered, each for 24 hours, and no more may be. Submit "
+                f"{limits.max_keys} Idempotency-Keys are remembered, each for 24 hours: that is the limit. Submit "
                 "without a key, or raise TASKPOST_IDEMPOTENCY_MAX_KEYS."
             )
             return _too_many(Code.IDEMPOTENCY_FULL, detail, seconds)
@@ -46,7 +46,7 @@ def undelivered_full(code: str, waiting_bytes: str, limits: QueueLimits) -> Prob
         whom, most, setting = "all receivers", limits.undelivered_max_bytes, ""
     detail = (
         f"{waiting_bytes} bytes of results wait for {whom}; with what the tasks accepted for them may still bring, the "
-        f"bound of {most} bytes is reached. Mend the receiver, or give deliveries up "
+        f"bound of {most} bytes is reached. Repair the receiver, or give deliveries up "
         "(DELETE /api/tasks/{task_id}/delivery), or submit with result_url null and read the result by GET, or raise "
         f"TASKPOST_UNDELIVERED_MAX_BYTES{setting}."
     )

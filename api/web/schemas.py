@@ -108,7 +108,7 @@ class NewUrl(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     result_url: str | None = Field(
-        default=None, description="An absolute http or https URL, as at submission; where it went before if left out."
+        default=None, description="An absolute http or https URL, as at submission; by default the URL stays the same."
     )
 
 

@@ -37,7 +37,7 @@ class Turns:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._free.acquire()
         except TimeoutError:
-            detail = "The service works on as many requests as it takes at a time."
+            detail = "The service already handles its maximum of requests; try again."
             raise Problem(503, Code.UNAVAILABLE, detail, headers={"Retry-After": "1"}) from None
 
     async def __aexit__(

@@ -161,7 +161,7 @@ class Client:
 
         Args:
             task_id: the task.
-            result_url: where it goes from now on; by default where it went before.
+            result_url: the new URL of the callback; by default it stays the same.
 
         Raises:
             Conflict: it has not ended yet, or has no callback.

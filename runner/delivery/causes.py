@@ -20,7 +20,7 @@ _OUR_CERTIFICATE: Final = (
 )
 """Parts of the names of alerts by which a receiver refuses the certificate that it was shown, or the lack of one."""
 _PLAIN: Final = "If it speaks plain http, write http:// in the result_url"
-SHOW_CERTIFICATE: Final = f"if it wants a certificate, set {Env.CALLBACK_CERTIFICATE_FILE}"
+SHOW_CERTIFICATE: Final = f"if it requires a certificate, set {Env.CALLBACK_CERTIFICATE_FILE}"
 BEGINNING_CHARACTERS: Final = 40
 
 
@@ -64,7 +64,7 @@ def wants_https(status: int, body: bytes) -> bool:
 def _tls(fault: NotTlsError | HandshakeClosedError | ssl.SSLError) -> str:
     match fault:
         case NotTlsError():
-            return f"the receiver does not speak TLS at this port, it said {excerpt(fault.beginning)}. {_PLAIN}"
+            return f"the receiver does not speak TLS at this port, it sent {excerpt(fault.beginning)}. {_PLAIN}"
         case HandshakeClosedError():
             return f"the receiver closed the connection during the handshake. {_PLAIN}; {SHOW_CERTIFICATE}"
         case ssl.SSLCertVerificationError():

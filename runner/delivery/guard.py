@@ -29,7 +29,7 @@ NEVER: Final[tuple[tuple[str, str], ...]] = (
     ("240.0.0.0/4", "reserved addresses"),
     ("192.0.0.0/24", "addresses reserved by the IETF, metadata of clouds among them"),
     ("fec0::/10", "site-local addresses, which are no longer in use"),
-    ("64:ff9b:1::/48", "local-use NAT64 addresses, which lead to an IPv4 address by rules that are not known here"),
+    ("64:ff9b:1::/48", "local-use NAT64 addresses, which the local network maps to IPv4 addresses"),
     # What clouds answer on beside 169.254.169.254: AWS, Google, Alibaba, Azure.
     ("fd00:ec2::/32", "metadata addresses"),
     ("fd20:ce::254/128", "metadata addresses"),

@@ -45,7 +45,7 @@ async def open_tunnel(stream: Stream, target: Target, proxy: Target) -> Stream:
 def own_words(answer: AnswerReader) -> str:
     """Say what a proxy answered for itself."""
     if answer.status == PROXY_AUTHENTICATION_REQUIRED:
-        return f"{answer.status} (it wants a user and a password, which {Env.CALLBACK_PROXY} can hold, or other ones)"
+        return f"{answer.status} (it requires a user and a password, or other ones: set them in {Env.CALLBACK_PROXY})"
     details = answer.headers.get("proxy-status") or answer.headers.get("x-squid-error")
     return f"{answer.status} ({excerpt(details.encode('latin-1'))})" if details else str(answer.status)
 

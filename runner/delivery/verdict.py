@@ -41,7 +41,7 @@ class Try:
         return self.error is None
 
 
-NOT_SHOWN: Final = "it was not delivered; what came of it is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"
+NOT_SHOWN: Final = "not delivered; the cause is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"
 
 
 def to_be_shown(result: Try) -> Try:

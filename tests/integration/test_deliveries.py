@@ -386,13 +386,13 @@ def test_answers_of_private_addresses_are_left_out_where_that_is_set(data_direct
                 assert (made.http_status, made.duration_seconds) == (None, None)
                 assert made.error in {
                     None,
-                    "it was not delivered; what came of it is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)",
+                    "not delivered; the cause is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)",
                 }
             document = client.deliveries(task_id)
             assert "s3cret" not in str(document)
         refused = ended(client, "http://127.0.0.1:1/")
         errors = {made.error for made in when(client, refused, "dead").tries}
-        assert errors == {"it was not delivered; what came of it is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"}
+        assert errors == {"not delivered; the cause is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"}
         assert "the receiver answered 500" in service.log(), "the operator sees it in the log"
 
 

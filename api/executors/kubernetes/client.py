@@ -198,7 +198,7 @@ class Cluster:
         with _translated():
             found = json.loads(await response.read())
             if not isinstance(found, dict):
-                raise ValueError("its answer is no object of Kubernetes")  # noqa: TRY004 - a fault of the network
+                raise ValueError("its answer is not a Kubernetes object")  # noqa: TRY004 - a fault of the network
         return found
 
     async def _request(self, method: str, path: str, body: Object | None, seconds: float) -> Any:  # noqa: ANN401 - aiohttp's

@@ -56,7 +56,7 @@ def why_no_pod(seen: Seen, job: Object, now_seconds: float) -> Reason | None:
     warning = seen.warnings.get("FailedCreate", "")
     ending = _ending_pods(seen, job, now_seconds)
     if ending:
-        return Reason(Obstacle.TERMINATING, f"The Job goes on when this has ended: {ending}")
+        return Reason(Obstacle.TERMINATING, f"The Job starts again when its earlier pod has ended: {ending}")
     if warning:
         obstacle = Obstacle.QUOTA if "exceeded quota" in warning else Obstacle.POD_REFUSED
         return Reason(obstacle, f"FailedCreate: {warning}")

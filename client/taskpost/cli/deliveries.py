@@ -39,7 +39,7 @@ class Moment(click.ParamType[datetime]):
 @click.option("--status", type=click.Choice(["dead", "pending"]), help="Without a task: which ones. [default: dead]")
 @click.option("--host", help="Without a task: only those to this host.")
 @click.option("--limit", type=click.IntRange(min=1), help="Without a task: at most so many. [default: all]")
-@click.option("--give-up", is_flag=True, help="Give this task's callback up: it is not sent any more.")
+@click.option("--give-up", is_flag=True, help="Give this task's callback up: it is not sent again.")
 @json_option
 @click.pass_obj
 def deliveries(
@@ -72,7 +72,7 @@ def deliveries(
 
 @click.command()
 @click.argument("task_id", required=False)
-@click.option("--to", "result_url", help="With a task: the URL that it goes to from now on.")
+@click.option("--to", "result_url", help="With a task: the new URL of its callback.")
 @click.option("--dead", is_flag=True, help="All callbacks that were given up, or those that the other options say.")
 @click.option("--host", help="With --dead: those to this host.")
 @click.option("--from", "finished_from", type=Moment(), help="With --dead: of tasks that ended then or later.")

@@ -89,10 +89,10 @@ LOST = [
     (replace(ENDED, exit_code=143), "SIGTERM"),
     (replace(ENDED, exit_code=EXIT_UNREACHABLE), "could not reach Redis"),
     (replace(ENDED, exit_code=EXIT_REFUSED), "another process"),
-    (replace(ENDED, exit_code=EXIT_REDIS_REFUSAL), "Redis refused what the runner asked of it"),
+    (replace(ENDED, exit_code=EXIT_REDIS_REFUSAL), "Redis refused a call of the runner"),
     (
         replace(ENDED, exit_code=EXIT_REDIS_REFUSAL, log_tail="taskpost runner: before\ntaskpost runner: NOPERM no\nx"),
-        "Redis refused what the runner asked of it: NOPERM no",
+        "Redis refused a call of the runner: NOPERM no",
     ),
     (
         replace(ENDED, exit_code=EXIT_UNREACHABLE, log_tail="taskpost runner: Redis does not answer: refused\n"),
@@ -325,7 +325,7 @@ def test_what_an_attempt_used_of_its_start_deadline_counts_in_every_release():
 
 
 def test_while_its_earlier_pod_ends_the_start_deadline_stands_still():
-    waiting = Reason(Obstacle.TERMINATING, "The Job goes on when this has ended: tp-1-abc")
+    waiting = Reason(Obstacle.TERMINATING, "The Job starts again when its earlier pod has ended: tp-1-abc")
     assert decide(STARTING, replace(ALIVE, waiting=waiting), NOW + 10_000_000) == Wait(None)
 
 

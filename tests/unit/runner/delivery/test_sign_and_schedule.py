@@ -131,7 +131,7 @@ def test_a_try_is_kept_and_read_again(result):
     assert result.error or len(text) <= 64
 
 
-SHOWN_NOTHING = "it was not delivered; what came of it is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"
+SHOWN_NOTHING = "not delivered; the cause is not shown (TASKPOST_CALLBACK_KEEP_ANSWERS)"
 
 
 @pytest.mark.parametrize(
