@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SOCKET_PATH_MAX_BYTES: Final = 100
 """The kernel's own bound is 104 (macOS) or 108 (Linux), with the zero at the end."""
 KEY_BYTES: Final = 32
-REMEDY: Final = "Name another directory by TASKPOST_DATA_DIR or --data-dir."
+ELSEWHERE: Final = "another directory by TASKPOST_DATA_DIR or --data-dir."
+REMEDY: Final = f"Name {ELSEWHERE}"
 
 
 class DataDirectory:
@@ -70,7 +71,7 @@ class DataDirectory:
         if not lock.try_lock(self._descriptor):
             pid = lock_path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
             raise DirectoryInUseError(
-                f"{self.path} is in use by another Taskpost (pid {pid}). Stop that one first, or: {REMEDY}"
+                f"{self.path} is in use by another Taskpost (pid {pid}). Stop that one first, or name {ELSEWHERE}"
             )
         lock.write(self._descriptor, str(os.getpid()))
         for directory in (self.valkey, self.attempts):
@@ -82,7 +83,7 @@ class DataDirectory:
             raise DirectoryError(f"{self._given} is a symbolic link that another user has made. {REMEDY}")
         fault = fault_of(self.path)
         if fault is not None:
-            raise DirectoryError(f"{self.path} cannot be the data directory: {fault}. {REMEDY}")
+            raise DirectoryError(f"{self.path} cannot be the data directory: {fault}; or name {ELSEWHERE}")
 
     def _leave(self) -> None:
         if self._descriptor >= 0:
@@ -166,4 +167,4 @@ def _make_private(directory: Path) -> None:
     except OSError as error:
         raise DirectoryError(f"{directory} cannot be made: {error.strerror}. {REMEDY}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise DirectoryError(f"{directory} is not a directory of ours alone. Remove it, or: {REMEDY}")
+        raise DirectoryError(f"{directory} is not a directory of ours alone. Remove it, or name {ELSEWHERE}")

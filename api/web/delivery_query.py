@@ -20,6 +20,8 @@ from api.web.strict_json import InvalidJson, parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydantic import BaseModel
+
     from runner.delivery.guard import Policy
 
 PARAMETERS: Final = ("status", "host", "limit", "cursor")
@@ -72,8 +74,7 @@ def read_redelivery(raw: bytes) -> tuple[DeadOnes, str]:
     except InvalidJson as error:
         raise Problem(400, Code.INVALID_JSON, error.detail, error.faults) from None
     except ValidationError as error:
-        faults = (Fault(pointer(*detail["loc"]), detail["msg"]) for detail in error.errors(include_url=False))
-        raise Problem(400, Code.INVALID_REQUEST, "The request is not valid.", bounded(faults)) from None
+        raise _invalid(error, Redelivery) from None
     if wanted.cursor is not None and not is_task_id(wanted.cursor):
         fault = Fault("/cursor", "is not a cursor that this service gave out")
         raise Problem(400, Code.INVALID_REQUEST, "The request is not valid.", (fault,))
@@ -94,11 +95,21 @@ def read_new_url(raw: bytes, policy: Policy) -> str | None:
     except InvalidJson as error:
         raise Problem(400, Code.INVALID_JSON, error.detail, error.faults) from None
     except ValidationError as error:
-        faults = (Fault(pointer(*detail["loc"]), detail["msg"]) for detail in error.errors(include_url=False))
-        raise Problem(400, Code.INVALID_REQUEST, "The request is not valid.", bounded(faults)) from None
+        raise _invalid(error, NewUrl) from None
     if result_url is not None and (why := refusal(result_url, policy)):
         raise Problem(400, Code.INVALID_REQUEST, "The request is not valid.", (Fault("/result_url", why),))
     return result_url
+
+
+def _invalid(error: ValidationError, model: type[BaseModel]) -> Problem:
+    """Describe what is wrong with a body; of a member that does not exist, which ones do."""
+    known = ", ".join(model.model_fields)
+    messages = {"extra_forbidden": f"There is no such member; there are {known}", "model_type": "Expected an object"}
+    faults = (
+        Fault(pointer(*detail["loc"]), messages.get(detail["type"], detail["msg"]))
+        for detail in error.errors(include_url=False, include_input=False)
+    )
+    return Problem(400, Code.INVALID_REQUEST, "The request is not valid.", bounded(faults))
 
 
 def _ms(time: datetime | None) -> int | None:

@@ -86,7 +86,8 @@ def check_sender(headers: Iterable[tuple[bytes, bytes]], trusted_origins: tuple[
 def _own_callback() -> Problem:
     """410 ends the attempts of a callback: a chain of tasks that call each other's callbacks ends at its first link."""
     detail = (
-        "A callback of Taskpost does not change anything here: the result_url of its task leads to Taskpost itself."
+        "A callback of Taskpost does not change anything here: the result_url of its task leads to Taskpost itself. "
+        "Give the task another result_url, and name this host in TASKPOST_CALLBACK_OWN_NAMES."
     )
     return Problem(410, Code.OWN_CALLBACK, detail)
 

@@ -107,14 +107,14 @@ def judge_name(host: str, port: int, policy: Policy) -> None:
     """
     name = _bare(host)
     if not policy.allow_loopback and (name == "localhost" or name.endswith(".localhost")):
-        raise Blocked("callbacks to this machine (localhost) are not allowed here")
+        raise _blocked_loopback("localhost")
     if any(own_port in {port, ANY_PORT} and fnmatchcase(name, _bare(own)) for own, own_port in policy.own):
         raise _blocked_own(name, port)
     if _names(policy.deny, name):
-        raise Blocked(f"callbacks to {name} are denied by callback_deny")
+        raise Blocked(f"callbacks to {name} are denied by TASKPOST_CALLBACK_DENY")
     can_be_allowed = not policy.allow or _names(policy.allow, name) or any(map(_is_network, policy.allow))
     if not can_be_allowed:
-        raise Blocked(f"callbacks to {name} are not in callback_allow")
+        raise Blocked(f"callbacks to {name} are not in TASKPOST_CALLBACK_ALLOW")
 
 
 def judge(
@@ -135,11 +135,11 @@ def judge(
         if not ours.isdisjoint({(one, port), (one, ANY_PORT)}):
             raise _blocked_own(str(one), port)
         if _holds(policy.deny, one):
-            raise Blocked(f"callbacks to {address} are denied by callback_deny")
+            raise Blocked(f"callbacks to {address} are denied by TASKPOST_CALLBACK_DENY")
     if policy.allow and not (_names(policy.allow, _bare(host)) or _holds(policy.allow, address)):
-        raise Blocked(f"callbacks to {address} are not in callback_allow")
+        raise Blocked(f"callbacks to {address} are not in TASKPOST_CALLBACK_ALLOW")
     if not policy.allow_loopback and is_loopback(address):
-        raise Blocked(f"callbacks to this machine ({address}) are not allowed here")
+        raise _blocked_loopback(str(address))
 
 
 def is_loopback(address: Address) -> bool:
@@ -154,7 +154,17 @@ def is_public(address: Address) -> bool:
 
 
 def _blocked_own(host: str, port: int) -> Blocked:
-    return Blocked(f"callbacks to Taskpost itself, its own Redis and the API server ({host}:{port}) are not allowed")
+    return Blocked(
+        f"{host}:{port} is Taskpost itself, its own Redis or the API server, where callbacks may not go: "
+        "give another result_url"
+    )
+
+
+def _blocked_loopback(host: str) -> Blocked:
+    return Blocked(
+        f"callbacks to this machine ({host}) are not allowed here: give an address at which Taskpost reaches the "
+        "receiver, or see TASKPOST_CALLBACK_ALLOW_LOOPBACK"
+    )
 
 
 def _refuse_always(address: Address, shown: Address) -> None:

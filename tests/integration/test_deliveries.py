@@ -310,10 +310,10 @@ def test_a_name_that_leads_where_nothing_may_go_is_blocked(data_directory, misbe
         with pytest.raises(ApiError) as refused:
             client.submit("sleep", {"seconds": 0}, result_url=misbehaving.url("/status/204"))
         assert refused.value.errors[0].pointer == "/result_url"
-        assert "denied by callback_deny" in refused.value.errors[0].detail
+        assert "denied by TASKPOST_CALLBACK_DENY" in refused.value.errors[0].detail
         task_id = ended(client, misbehaving.url("/status/204", "localhost"))
         found = when(client, task_id, "blocked")
-        assert "denied by callback_deny" in found.delivery.last_error
+        assert "denied by TASKPOST_CALLBACK_DENY" in found.delivery.last_error
         client.redeliver(task_id)
         eventually(lambda: len(client.deliveries(task_id).tries) == 2)
         assert [made.by for made in when(client, task_id, "blocked").tries] == ["runner", "service"]

@@ -197,7 +197,9 @@ async def test_a_valkey_that_is_down_at_the_end_is_no_error(
 
 def test_a_second_service_is_told_of_the_first(data: DataDirectory) -> None:
     second = DataDirectory(data.path)
-    with pytest.raises(DirectoryInUseError, match=rf"{data.path} is in use .*pid {os.getpid()}.*TASKPOST_DATA_DIR"):
+    with pytest.raises(
+        DirectoryInUseError, match=rf"in use .*pid {os.getpid()}.*, or name another .*TASKPOST_DATA_DIR"
+    ):
         second.__enter__()
 
 

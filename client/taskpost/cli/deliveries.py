@@ -98,7 +98,7 @@ def redeliver(
             click.echo(f"callback  {printable(client.redeliver(task_id, result_url).delivery.status)}")
         else:
             number = client.redeliver_dead(host=host, finished_from=finished_from, finished_before=finished_before)
-            click.echo(f"{number} callbacks are sent again")
+            click.echo("1 callback is sent again" if number == 1 else f"{number} callbacks are sent again")
 
 
 def _show(client: Client, task_id: str, *, as_json: bool) -> None:

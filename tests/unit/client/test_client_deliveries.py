@@ -125,6 +125,11 @@ def test_redeliver_on_the_command_line(run: Run, service: Service) -> None:
     assert {*service.asked[-1].json} == {"host", "finished_from", "finished_before", "cursor"}
 
 
+def test_one_callback_that_is_sent_again_is_singular(run: Run, service: Service) -> None:
+    service.on("POST", "/api/deliveries/redeliver", Reply(202, {"redelivered": 1, "no_room": 0, "cursor": None}))
+    assert run("redeliver", "--dead").stdout == "1 callback is sent again\n"
+
+
 def test_give_up_and_another_url_on_the_command_line(run: Run, service: Service) -> None:
     service.on("DELETE", TARGET + "/delivery", Reply(body=task("done", delivery=DEAD)))
     assert "callback  dead" in run("deliveries", TASK_ID, "--give-up").stdout

@@ -116,8 +116,17 @@ def test_allow_and_deny():
     judge_name("elsewhere.example", 80, inside)  # its addresses may be inside
     only_names = Policy(allow=("*.example.com",))
     judge_name("a.example.com", 80, only_names)
-    with pytest.raises(Blocked, match="not in callback_allow"):
+    with pytest.raises(Blocked, match="not in TASKPOST_CALLBACK_ALLOW"):
         judge_name("example.org", 80, only_names)
+
+
+def test_a_refusal_names_the_setting_that_decides():
+    with pytest.raises(Blocked, match=r"this machine \(localhost\).*TASKPOST_CALLBACK_ALLOW_LOOPBACK"):
+        judge_name("localhost", 80, CLOSED)
+    with pytest.raises(Blocked, match=r"this machine \(127\.0\.0\.1\).*TASKPOST_CALLBACK_ALLOW_LOOPBACK"):
+        judge(ip_address("127.0.0.1"), CLOSED)
+    with pytest.raises(Blocked, match="denied by TASKPOST_CALLBACK_DENY"):
+        judge(ip_address("10.0.0.1"), Policy(deny=("10.0.0.0/8",)))
 
 
 def test_our_own_redis_and_the_api_server_are_refused():
