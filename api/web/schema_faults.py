@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -25,13 +26,23 @@ Json = Any
 Path = tuple[str | int, ...]
 
 MAX_LISTED: Final = 200_000
-"""Bytes of the input times parts of the outline. Above it only the first error is named: the library makes all of them
-before it gives the first, and each takes microseconds."""
+"""Bytes of the input times the weight of the outline. Above it only the first error is named: the library makes all of
+them before it gives the first, and each takes microseconds."""
 BUDGET_SECONDS: Final = 0.1
 """CPU time after which no further outline is begun. One takes as long as the decision did, mostly milliseconds."""
+MAX_SEARCHED_BYTES: Final = 4 * 1024 * 1024
+"""Above this no error is made at all: the library writes out the value that it is about, several times."""
 MAX_OUTLINES: Final = 100
 """Kept compiled, for each schema."""
 ROOT: Final = "task_input"
+_EXPONENT: Final = re.compile(rb"[0-9]e[+-]")
+_LONGEST_FLOAT_BYTES: Final = 330
+
+
+def spelled_out_bytes(text: bytes) -> int:
+    """Return how long a JSON text is at most as the library writes it: it spells `1e+308` out, with 309 digits."""
+    exponents = len(_EXPONENT.findall(text)) if b"e+" in text or b"e-" in text else 0
+    return len(text) + _LONGEST_FLOAT_BYTES * exponents
 
 
 class InputSchema:
@@ -47,22 +58,25 @@ class InputSchema:
         self._outlines: dict[str, tuple[Validator, int]] = {}
 
     def faults(self, task_input: Json, size_bytes: int) -> list[Fault]:
-        """Return what is wrong with an input; nothing if it is valid. At most `MAX_FAULTS`, as an answer holds."""
+        """Return what is wrong with an input; nothing if it is valid. At most `MAX_FAULTS`, as an answer holds.
+
+        `size_bytes` is how long the input is, spelled out.
+        """
         begin = time.thread_time()
         if self._validator.is_valid(task_input):
             return []
-        is_cheap = time.thread_time() - begin <= BUDGET_SECONDS
+        is_cheap = time.thread_time() - begin <= BUDGET_SECONDS and size_bytes <= MAX_SEARCHED_BYTES
         found = _Search(self, task_input, size_bytes).run() if is_cheap else []
         return found or [Fault(pointer(ROOT), "The input does not match the input_schema of its task type")]
 
     def outline(self, at: str) -> tuple[Validator, int]:
-        """Return the compiled outline of a part of the schema, and how many parts it has itself."""
+        """Return the compiled outline of a part of the schema, and its weight."""
         if at not in self._outlines:
             if len(self._outlines) >= MAX_OUTLINES:
                 self._outlines.clear()
             made = outline(self._schema, at)
             registry = Registry([(uri_of(self._schema), self._schema)])
-            self._outlines[at] = compile_schema(made.schema, registry), made.nodes
+            self._outlines[at] = compile_schema(made.schema, registry), made.weight
         return self._outlines[at]
 
 
@@ -93,8 +107,8 @@ class _Search:
         return list(self._faults or self._vague)[:MAX_FAULTS]
 
     def _errors(self, at: str, part: Json) -> Iterator[ValidationError]:
-        validator, nodes = self._schema.outline(at)
-        if self._size_bytes * nodes <= MAX_LISTED:
+        validator, weight = self._schema.outline(at)
+        if self._size_bytes * weight <= MAX_LISTED:
             yield from validator.iter_errors(part)
             return
         try:

@@ -8,6 +8,7 @@ goes on with the outline of what they refer to, at the place in the input where 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urldefrag, urljoin
@@ -21,6 +22,10 @@ BASE: Final = "https://input-schema.invalid/"
 """The name by which an outline refers to a schema that has no other. It is never fetched."""
 MAX_NODES: Final = 500
 """Of one outline: a small schema can refer to itself in many ways."""
+ERRORS_OF_A_NAME: Final = 2
+"""What a name that is required weighs: an empty object, which misses all of them, is shorter than any other value."""
+BYTES_OF_AN_ERROR: Final = 16
+"""So many bytes of a keyword's value weigh as much as a part of the schema."""
 
 _ASSERTIONS: Final = frozenset(
     {
@@ -48,10 +53,14 @@ _DYNAMIC: Final = frozenset({"$dynamicRef", "$recursiveRef"})
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """An outline, and how many parts of the schema are in it: what each value of an input is compared with at most."""
+    """An outline, and how many parts of the schema are in it: what each value of an input is compared with at most.
+
+    `weight` is the parts, and what one value can bring beside one error for each: further errors, or longer ones.
+    """
 
     schema: dict[str, Json]
     nodes: int
+    weight: int
 
 
 def outline(schema: Mapping[str, Json], pointer: str) -> Outline:
@@ -62,7 +71,7 @@ def outline(schema: Mapping[str, Json], pointer: str) -> Outline:
     builder = _Builder(schema)
     made = builder.of(pointer, resolve(schema, pointer), frozenset())
     dialect = {"$schema": schema["$schema"]} if "$schema" in schema else {}
-    return Outline(dialect | made if isinstance(made, dict) else {}, builder.nodes)
+    return Outline(dialect | made if isinstance(made, dict) else {}, builder.nodes, builder.nodes + builder.weight)
 
 
 def uri_of(schema: Mapping[str, Json]) -> str:
@@ -108,6 +117,7 @@ class _Builder:
         self._schema = schema
         self._uri = uri_of(schema)
         self.nodes = 0
+        self.weight = 0
         self._alone = any(draft in str(schema.get("$schema", "")) for draft in _REFERENCE_ALONE)
 
     def of(self, pointer: str, node: Json, opened: frozenset[str]) -> Json:
@@ -134,6 +144,7 @@ class _Builder:
         keyword = pointer.rsplit("/", 1)[-1]
         if keyword in _ASSERTIONS:
             made.keywords[keyword] = value
+            self.weight += _weight(keyword, value)
         elif keyword in {"anyOf", "oneOf"} and isinstance(value, list):
             branches = [{"$ref": self._reference(f"{pointer}/{index}")} for index in range(len(value))]
             made.all_of.append(_decided({"anyOf": branches}))
@@ -146,6 +157,7 @@ class _Builder:
         elif keyword in _ONE:
             made.keywords[keyword] = self.of(pointer, value, opened)
         elif keyword in _NAMED and isinstance(value, dict):
+            self.weight += _weight(keyword, value) if keyword == "dependencies" else 0
             named = {name: self.of(f"{pointer}/{_step(name)}", one, opened) for name, one in value.items()}
             made.keywords[keyword] = named
         elif keyword == "$ref" and isinstance(value, str):
@@ -162,6 +174,18 @@ class _Builder:
         if pointer in opened:
             return _decided({"$ref": self._reference(pointer)})
         return self.of(pointer, resolve(self._schema, pointer), opened)
+
+
+def _weight(keyword: str, value: Json) -> int:
+    """Return what a keyword can cost beside one short error.
+
+    The library makes an error for each member that is missing, and each error holds the whole value of its keyword.
+    """
+    if keyword == "required" and isinstance(value, list):
+        return ERRORS_OF_A_NAME * len(value)
+    if keyword in {"dependentRequired", "dependencies"} and isinstance(value, dict):
+        return ERRORS_OF_A_NAME * sum(len(names) for names in value.values() if isinstance(names, list))
+    return len(json.dumps(value)) // BYTES_OF_AN_ERROR
 
 
 def _decided(schema: dict[str, Json]) -> dict[str, Json]:

@@ -17,7 +17,7 @@ from api.web.faults import Fault, bounded, pointer
 from api.web.problems import Code, Problem
 from api.web.representation import json_bytes
 from api.web.result_url import refusal
-from api.web.schema_faults import InputSchema
+from api.web.schema_faults import InputSchema, spelled_out_bytes
 from api.web.schemas import TaskSubmission
 from api.web.strict_json import InvalidJson, parse
 
@@ -68,7 +68,7 @@ class Intake:
         body = _parse(raw)
         task_input = json_bytes(body.get("task_input", {}))
         envelope, faults = _read_envelope(body)
-        listed = bounded(chain(faults, self._faults(body, len(task_input))))
+        listed = bounded(chain(faults, self._faults(body, spelled_out_bytes(task_input))))
         if envelope is None or listed:
             raise Problem(400, Code.INVALID_REQUEST, "The task is not valid.", listed)
         return Submission(

@@ -15,10 +15,11 @@ from jsonschema_rs import validator_for
 
 from api.core.input_schema import compile_schema
 from api.web.faults import MAX_FAULTS
-from api.web.schema_faults import InputSchema
+from api.web.schema_faults import InputSchema, spelled_out_bytes
 from api.web.schema_outline import MAX_NODES, outline
 
 N = {"$ref": "#/$defs/n"}
+NAMES = [f"The country with number {number}" for number in range(250)]
 CALCULATOR = {
     "$ref": "#/$defs/n",
     "$defs": {
@@ -99,7 +100,7 @@ def described(schema: dict[str, Any], value: Any) -> tuple[list[str], float]:
     """The pointers of all faults, and the CPU time that they took."""
     compiled = InputSchema(schema)
     begin = time.process_time()
-    found = compiled.faults(value, len(json.dumps(value)))
+    found = compiled.faults(value, spelled_out_bytes(json.dumps(value).encode()))
     return [fault.pointer for fault in found], time.process_time() - begin
 
 
@@ -139,6 +140,17 @@ def test_a_calculator(levels: int) -> None:
         ({"items": {"pattern": "^(a+)+$"}}, ["a" * 30 + "b"] * 25_000),
         ({"contains": {"anyOf": [{"const": number} for number in range(20)]}}, [21] * 100_000),
         ({"allOf": [{"items": {"minimum": number}} for number in range(1, 400)]}, [0] * 5000),
+        ({"items": {"required": NAMES}}, [{}] * 9000),
+        ({"items": {"required": [*"abcdefgh"]}}, [{}] * 16_000),
+        ({"items": {"dependentRequired": {"a": NAMES}}}, [{"a": 1}] * 9000),
+        (
+            {"$schema": "http://json-schema.org/draft-07/schema", "items": {"dependencies": {"a": NAMES}}},
+            [{"a": 1}] * 9000,
+        ),
+        ({"items": {"enum": NAMES}}, [1] * 30_000),
+        ({"items": {"const": NAMES}}, [1] * 30_000),
+        ({"items": {"enum": [*range(50)]}}, [1.3e-300] * 1500),
+        ({"contains": {"type": "string"}}, [1e308] * 160_000),
     ],
 )
 def test_wide_schemas_and_large_inputs(schema: dict[str, Any], value: Any) -> None:
