@@ -81,9 +81,9 @@ def make_sender(settings: Settings, keys_file: Path | None, policy: Policy) -> S
 async def keep_known(
     own: OwnAddresses, peers: Callable[[], Iterable[tuple[str, int]]], policy: Policy, environment: dict[str, str]
 ) -> None:
-    """Keep what our own names lead to known, for ever: here, and in the environment of runners that start later.
+    """Resolve our own names again and again, for ever. Updates `own` and the environment of runners that start later.
 
-    A runner remembers nothing of those before it. What is known is given to it, should a name not resolve there.
+    A runner cannot remember earlier addresses, so it gets them here, in case a name does not resolve there.
     `peers` returns the addresses that our connections to Redis lead to: behind a Sentinel no name says so.
     """
     while True:
@@ -93,7 +93,7 @@ async def keep_known(
 
 
 def signing_key_texts(settings: Settings) -> list[str]:
-    """Return the signing keys as they are written, from their file if there is one, as it is now.
+    """Return the signing keys in their text form, from the current content of their file if there is one.
 
     Raises:
         OSError: if the file cannot be read.
@@ -130,7 +130,7 @@ def _tls_files(settings: Settings) -> TlsFiles:
 
 
 def _listening_addresses(host: str, port: int) -> Sequence[tuple[str, int]]:
-    """Return where the service is reached on this machine: on all of its addresses, if it listens on all."""
+    """Return the addresses of the service on this machine: all of them, if it listens on all."""
     if not is_wildcard(host):
         return ((host, port),)
     rows = (row for rows in psutil.net_if_addrs().values() for row in rows)

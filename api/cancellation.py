@@ -9,7 +9,7 @@ CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
 def is_being_cancelled() -> bool:
-    """Return whether somebody cancelled the current task.
+    """Return whether the current task was cancelled by our own code.
 
     A `CancelledError` that arrives while this is False was leaked by a library (a cancelled future of its own), and is
     an error like any other: a loop that ends for it ends silently.

@@ -1,4 +1,4 @@
-"""How the C library manages the memory of the service: what large bodies took is given back when they are gone."""
+"""Makes the C library give the memory of large bodies back to the system when they are freed."""
 
 from __future__ import annotations
 

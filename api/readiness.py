@@ -21,7 +21,7 @@ NO_STARTS: Final = "No attempt can be started now"
 
 
 class Readiness:
-    """Asks Redis and the executor. `checked` is set when this Redis is known to be one to rely on."""
+    """Asks Redis and the executor. `checked` is set once this Redis has passed the checks of the start."""
 
     def __init__(self, queue: Queue, executor: Executor, checked: asyncio.Event) -> None:
         self._queue = queue
@@ -30,7 +30,7 @@ class Readiness:
         self._told: str | None = None
 
     async def why_not(self) -> str | None:
-        """Return None, or why the service is not ready. A new reason is logged once, with what lies behind it."""
+        """Return None, or why the service is not ready. A new reason is logged once, with its details."""
         reason, details = await self._look()
         if reason != self._told:
             self._told = reason
@@ -43,7 +43,7 @@ class Readiness:
             await self._queue.probe()
         except QueueUnavailable as fault:
             return fault.reason.partition(":")[0], fault.reason  # what follows may name addresses
-        except Exception as fault:  # noqa: BLE001 - whatever Redis says, the answer to a probe is no fault of ours
+        except Exception as fault:  # noqa: BLE001 - any error of Redis makes the service unready, never a 500
             return REDIS_REFUSES, str(fault)
         if not self._checked.is_set():
             return NOT_CHECKED, ""

@@ -1,4 +1,4 @@
-"""YAML that is JSON written for people: whatever JSON does not have is refused, with its place. Pure.
+"""YAML limited to the values of JSON: everything else is refused, with its place. Pure.
 
 YAML reads dates, binary data, sets, keys that are numbers, NaN, and values that contain themselves. None of them can be
 put into a Job, an environment or an answer, and each would be noticed there only when a task is started.
@@ -66,7 +66,7 @@ def place(*steps: str | int) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Stops at what is too large or nested too deeply before it has read the rest, which takes seconds otherwise."""
+    """Stops at a node that is too large or nested too deeply, before the rest is read, which could take seconds."""
 
     _depth = 0
     _nodes = 0

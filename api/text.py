@@ -1,10 +1,10 @@
-"""Text from elsewhere in lines of ours."""
+"""Makes texts from elsewhere safe to print."""
 
 from __future__ import annotations
 
 
 def visible(text: str) -> str:
-    """Return a text in which nothing can begin a line or steer a terminal: such characters are shown as escapes."""
+    """Return a text with escapes in place of characters that break a line or control a terminal."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from runner.tasks.registry import TaskType
 
 MAX_FAULTS: Final = 50
-"""More are not listed."""
+"""How many faults are listed."""
 MAX_CONCURRENCY: Final = 1_000_000
 MAX_WORD_BYTES: Final = 128 * 1024 - 1
-"""Linux passes no longer argument or variable to a process."""
+"""The longest argument or variable that Linux passes to a process."""
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NEVER_RETRIED: Final = frozenset({ErrorCode.CANCELLED, ErrorCode.INPUT_INVALID, ErrorCode.TYPE_REMOVED})
 _NUL: Final = "\0"

@@ -58,7 +58,7 @@ def serve(**options: str | None) -> None:
         _end(EXIT_USAGE, str(error))
     except (CannotListen, EmbeddedError, QueueUnusable) as error:
         _end(EXIT_FAILED, str(error))
-    except (OSError, UnicodeError) as error:  # a file, a socket, a process: it says which
+    except (OSError, UnicodeError) as error:  # a file, a socket, a process: the message names it
         _end(EXIT_FAILED, f"Taskpost cannot run: {error}")
 
 

@@ -1,4 +1,4 @@
-"""Applies what `api.core.settle` says of one attempt: the I/O of a decision."""
+"""Applies the decision of `api.core.settle` about one attempt: the I/O of a decision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 LONGEST_WAIT_SECONDS: Final = 5.0
 SHORTEST_WAIT_SECONDS: Final = 0.02
 STARTING_WAIT_SECONDS: Final = 2.0
-"""How often a look is taken at what has not begun: people want to know why, within five seconds."""
+"""How often an attempt that has not begun is observed: its waiting reason must be shown within five seconds."""
 
 
 class Applier:
@@ -41,7 +41,7 @@ class Applier:
         """Set each time an attempt is settled and forgotten."""
 
     async def settle(self, slot: Slot, observation: Observation, look: Look) -> float:
-        """Apply what follows from an observation of an attempt; return the seconds until that is due again."""
+        """Decide about an observed attempt and apply the decision; return the seconds until the next one is due."""
         task, now_ms = look.task, look.now_ms
         decision = settle(task, observation, now_ms, self._limits)
         await self._note(task, observation)
@@ -63,7 +63,7 @@ class Applier:
         return LONGEST_WAIT_SECONDS
 
     async def end_without_slot(self, observation: Observation) -> None:
-        """End an attempt that held no slot when we looked, unless that was long ago and it has one since."""
+        """End an attempt that held no slot when the slots were read, unless it has one by now."""
         look = await self._queue.look(observation.attempt_id.task_id)
         if look.task is not None and look.task.has_attempt(observation.attempt_id.attempt):
             return
@@ -76,19 +76,19 @@ class Applier:
                 pass
 
     async def _note(self, task: Task | None, observation: Observation) -> None:
-        """Keep what an attempt that has not begun waits for, where it is shown, and whether its type can start."""
+        """Record why an attempt has not begun, to be shown, and whether its type can start."""
         if task is None or task.attempt != observation.attempt_id.attempt or task.claimed_ms is None:
             return
         self._book.note(
             task.task_type, observation.attempt_id, task.claimed_ms, cannot_start=cannot_start(task, observation)
         )
-        if task.stop_asked or observation.stop_asked:  # what it waited for is why it is being ended
+        if task.stop_asked or observation.stop_asked:  # its waiting reason is the reason for the stop
             return
         if observation.phase is Phase.ALIVE and observation.waiting != task.waiting:
             await self._queue.note_waiting(observation.attempt_id, observation.waiting)
 
     async def _apply_end(self, slot: Slot, task: Task | None, decision: Decision) -> bool:
-        """Apply it; False if nothing came of it: the attempt has just begun or ended, or was settled already."""
+        """Apply it; False if it no longer applies: the attempt has just begun or ended, or was settled already."""
         match decision:
             case Requeue(reason, counts_as_loss, rest, is_retry, pause_seconds):
                 if rest:

@@ -1,6 +1,6 @@
 """Keeps the queue's steady clock going, so that a step of the wall clock ends, delays or hastens nothing.
 
-Redis knows the wall clock alone. Every service therefore reports how far its own monotonic clock has come. That clock
+Redis has a wall clock only. Every service therefore reports how far its own monotonic clock has come. That clock
 stands still while a laptop is suspended, and so do the deadlines of the tasks on it.
 """
 

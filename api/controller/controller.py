@@ -100,7 +100,7 @@ class Controller:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do all duties until `stop` is set; then end what runs, if it cannot outlive the service."""
-        async with AsyncExitStack() as stack:  # each of these is done, whatever becomes of the others
+        async with AsyncExitStack() as stack:  # each step runs even if another fails
             stack.push_async_callback(self._executor.close)
             await self._executor.open()
             stack.push_async_callback(self._leadership.resign)

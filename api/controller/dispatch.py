@@ -37,13 +37,13 @@ LAST_STARTS_SECONDS: Final = 5.0
 START_PATIENCE_SECONDS: Final = 15.0
 """How long the start of one attempt is tried, with its slot held, while nobody knows whether it was started."""
 LONGEST_START_SECONDS: Final = 60.0
-"""How long one try may take, whatever the executor does: its own bounds are shorter."""
+"""The longest time for one try of a start. The bounds of the executors are shorter."""
 MESSAGE_CHARACTERS: Final = 500
 TRACEBACK_SECONDS: Final = 10.0
 
 
 class Dispatcher:
-    """Claims attempts and starts them. What is known of starts is in the book."""
+    """Claims attempts and starts them. The book holds the state of all starts."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Dispatcher:
         await self._book.wait_until_none(LAST_STARTS_SECONDS)
 
     async def dispatch(self, wake: asyncio.Event) -> None:
-        """Start what can be started, then wait to be woken, for ever.
+        """Start all attempts that can start, then wait to be woken, for ever.
 
         The starts under way outlive a fault of this loop (a claim that Redis does not answer), not its cancellation.
         """
@@ -92,7 +92,7 @@ class Dispatcher:
             raise
 
     async def cut_off(self) -> None:
-        """End the starts under way: another service leads now, and sees which of them there are."""
+        """Cancel the starts in progress. The service that leads now observes which attempts exist."""
         await cancel(*self._starts)
 
     async def start_next(self) -> asyncio.Task[None] | None:
@@ -123,17 +123,17 @@ class Dispatcher:
         self._book.over(claim.attempt_id)
 
     async def _show_held(self) -> None:
-        """Keep where every service sees it which types are held back, and why."""
+        """Record in Redis which types are paused, and why, so that every replica can show it."""
         held = self._book.held()
         if held != self._shown:
             await self._queue.hold(held)
             self._shown = held
 
     async def _start_claimed(self, claim: Claim, definition: TaskTypeDefinition) -> None:
-        """Start an attempt; if that fails its task goes back to the queue, or ends. Raises cancellations only."""
+        """Start an attempt; if that fails, its task goes back to the queue or ends. Raises cancellations only."""
         try:
             await self._start(claim, definition)
-        except (QueueUnavailable, NotLeading) as fault:  # the slot is seen to be without an attempt, by whoever leads
+        except (QueueUnavailable, NotLeading) as fault:  # the leader's next resync finds the slot without an attempt
             logger.warning("start_not_recorded", extra=_names(claim) | {"reason": str(fault)})
         except Exception:
             logger.exception("start_failed", extra=_names(claim))
@@ -161,7 +161,7 @@ class Dispatcher:
             logger.info("attempt_started", extra=_names(claim))
 
     def _say_failed(self, claim: Claim, fault: Exception) -> None:
-        """Log a start that nobody foresaw, with a traceback once in a while: a whole queue may fail in the same way."""
+        """Log an unexpected exception of a start; tracebacks are rate-limited, as a whole queue may fail alike."""
         now_seconds = asyncio.get_running_loop().time()
         is_new = now_seconds >= self._traceback_at
         logger.error("start_failed", extra=_names(claim) | {"reason": repr(fault)}, exc_info=fault if is_new else None)
@@ -169,7 +169,7 @@ class Dispatcher:
             self._traceback_at = now_seconds + TRACEBACK_SECONDS
 
     async def _start_patiently(self, claim: Claim, spec: AttemptSpec) -> None:
-        """Start an attempt, again and again for a while if nobody knows whether it was.
+        """Start an attempt; repeat that for a while if it is uncertain whether it was started.
 
         Raises:
             StartError: if it was not; `may_exist` says of all tries whether one may have started it all the same.
@@ -235,6 +235,6 @@ def _names(claim: Claim) -> dict[str, Any]:
 
 
 def _unexpected(fault: Exception) -> str:
-    """Describe an error that nobody foresaw; its text may hold what no database takes."""
+    """Describe an unexpected error. Its text may contain characters that Redis or JSON cannot store."""
     text = str(fault).encode(errors="replace").decode()[:MESSAGE_CHARACTERS]
     return f"The attempt could not be started: {type(fault).__name__}: {text}. Look at what its task type sets."

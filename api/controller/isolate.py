@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS: Final = 2.0
 LONGEST_PAUSE_SECONDS: Final = 300.0
 LONGEST_SILENCE_SECONDS: Final = 10.0
-"""The longest pause of an item for which the cluster does not answer: that passes by itself."""
+"""The longest pause of an item while the cluster does not answer: outages end by themselves."""
 QUIET_SECONDS: Final = 5.0
 MOST_FAILING: Final = 10_000
 """How many failing items are remembered; if there are more, the oldest are tried again without a pause."""
 SILENCES_IN_A_ROW: Final = 3
-"""After how many items in a row Redis itself is taken to be away, and not a single answer to be too slow."""
+"""Redis counts as down after so many items in a row without an answer; a single answer may just be too slow."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,7 +39,7 @@ class Isolation:
         self._quiet_until, self._untold = 0.0, 0
 
     def is_paused(self, item: Hashable) -> bool:
-        """Return whether an item failed so lately that it is left alone."""
+        """Return whether an item is still in the pause after its last failure."""
         return asyncio.get_running_loop().time() < self._failing.get(item, (0.0, 0.0))[1]
 
     async def work(self, item: Hashable, do: Callable[[], Awaitable[Result]], otherwise: Result) -> Result:
@@ -77,7 +77,7 @@ class Isolation:
         return otherwise
 
     def _say_waits(self, item: Hashable, reason: str) -> None:
-        """Log that items wait: one line in a while, with the number of those that were not told of."""
+        """Log that items wait, at a limited rate, with the number of items that were not logged."""
         now_seconds = asyncio.get_running_loop().time()
         if now_seconds < self._quiet_until:
             self._untold += 1
@@ -87,7 +87,7 @@ class Isolation:
         self._quiet_until, self._untold = now_seconds + QUIET_SECONDS, 0
 
     def _pause(self, item: Hashable, longest_seconds: float = LONGEST_PAUSE_SECONDS) -> dict[str, object]:
-        """Leave an item alone for twice as long as the last time; return what the log says of it."""
+        """Pause an item for twice as long as the last time; return the fields for the log."""
         last_seconds, _ = self._failing.pop(item, (0.0, 0.0))
         seconds = min(max(2 * last_seconds, FIRST_PAUSE_SECONDS), longest_seconds)
         if len(self._failing) >= MOST_FAILING:
@@ -97,7 +97,7 @@ class Isolation:
 
 
 async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[object]], *, at_a_time: int) -> None:
-    """Work on all items, some side by side. An exception of `work` ends it all."""
+    """Work on all items, some at the same time. An exception of `work` ends the whole call."""
     remaining = iter(items)
 
     async def work_on_some() -> None:

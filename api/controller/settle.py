@@ -1,4 +1,4 @@
-"""Sees attempts end, and has each one settled. One that cannot be settled waits alone."""
+"""Observes the ends of attempts and settles each. An attempt that cannot be settled delays no other."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Settler:
             else:
                 await self._applier.settle(Slot(observation.attempt_id, look.task.task_type), observation, look)
 
-        with suppress(QueueUnavailable, NotLeading):  # the next sweep does it, whoever leads then
+        with suppress(QueueUnavailable, NotLeading):  # the next resync does it, under the next leader
             await self._isolation.work(observation.attempt_id, settle_it, None)
 
     async def sweep(self, wake: asyncio.Event) -> None:
@@ -73,7 +73,7 @@ class Settler:
             await wait_at_most(wake, await self.settle_all())
 
     async def settle_all(self) -> float:
-        """Settle every attempt that holds a slot, end those that hold none; return the seconds until this is due.
+        """Settle every attempt that holds a slot and end those that hold none; return the seconds until the next pass.
 
         The slots are read before the attempts are observed: an attempt that holds one, was not starting then and is
         not seen now has never been started, or is gone.
@@ -87,7 +87,7 @@ class Settler:
         async def settle_slot(slot: Slot) -> None:
             seen = observations.get(slot.attempt_id)
             if seen is None and not complete:
-                return  # nobody can tell now
+                return  # the cluster does not answer
             seen = seen or Observation(slot.attempt_id, Phase.GONE)
             waits.append(await self._isolation.work(seen.attempt_id, lambda: self._settle(slot, seen), waits[0]))
 
@@ -106,7 +106,7 @@ class Settler:
         return await self._applier.settle(slot, observation, await self._queue.look(slot.attempt_id.task_id))
 
     async def _observe(self, wanted: set[AttemptId]) -> tuple[dict[AttemptId, Observation], bool]:
-        """Return what is seen of all attempts, and whether what is not seen is certainly not there.
+        """Return the observations of all attempts, and whether an attempt without one certainly does not exist.
 
         Of what is wanted and not seen that is known only after asking for it.
         """

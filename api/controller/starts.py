@@ -1,6 +1,6 @@
-"""What is known of starts: the one owner of this state, which the dispatcher and the reconciler are both handed.
+"""The state of starts, in one place: the dispatcher and the reconciler are both handed it.
 
-An attempt is here from its claim until its start is over. No executor can tell of it meanwhile, so the reconciler
+An attempt is here from its claim until its start is over. No executor can observe it meanwhile, so the reconciler
 leaves it alone. What is neither here nor seen by the executor has been lost, and the reconciler puts it back.
 """
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from api.queue.shapes import Claim, Slot
 
 REST_SECONDS: Final = 5.0
-"""How long a type pauses for which there was no room, while others go on."""
+"""How long a task type pauses after a quota rejection; other types keep running."""
 AT_A_TIME: Final = 32
-"""How many attempts are started side by side in all: a cluster takes its time to answer."""
+"""How many starts may be in progress, of all types: a cluster may answer slowly."""
 
 
 class StartBook:
@@ -42,7 +42,7 @@ class StartBook:
         return self._starting.keys()
 
     async def claim(self, claim: Callable[[], Awaitable[Claim | None]]) -> Claim | None:
-        """Claim an attempt, and note it as starting before anybody looks at the slots."""
+        """Claim an attempt and note it as starting, in one step with respect to `slots`."""
         async with self._claiming:
             claimed = await claim()
             if claimed is not None:
@@ -64,7 +64,7 @@ class StartBook:
         self._over.set()
 
     async def wait_until_none(self, seconds: float) -> None:
-        """Wait until no claim and no start is under way, but not longer than this."""
+        """Wait until no claim and no start is in progress, for at most so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 async with self._claiming:
@@ -74,7 +74,7 @@ class StartBook:
                     await self._over.wait()
 
     def limits(self, type_limits: Mapping[str, int | None]) -> dict[str, int | None]:
-        """Return the slots of all types of which an attempt may be started now."""
+        """Return the slots by type, for all types that may start an attempt now."""
         if len(self._starting) >= AT_A_TIME:
             return {}
         return self._starts.limits(type_limits, _now(), Counter(self._starting.values()))
@@ -90,11 +90,11 @@ class StartBook:
         return None if end is None else max(end - _now(), 0.0)
 
     def held(self) -> dict[str, Reason]:
-        """Return the types of which less is started than their slots allow, each with the reason."""
+        """Return the types that are paused or start fewer attempts than their slots allow, each with the reason."""
         return self._starts.held(_now())
 
     def rest(self, task_type: str, message: str = "") -> None:
-        """Start nothing of a type for a moment: its last attempt did not get far."""
+        """Pause the starts of a type for a moment, after a quota rejection."""
         self._starts.rest(task_type, _now() + REST_SECONDS, message)
 
     def succeeded(self, task_type: str) -> bool:
@@ -102,7 +102,7 @@ class StartBook:
         return self._starts.succeeded(task_type)
 
     def unanswered(self, task_type: str, message: str) -> None:
-        """Note that a start is not answered, and goes on."""
+        """Note that a start is still in progress without an answer."""
         self._starts.unanswered(task_type, message, _now())
 
     def failed(self, task_type: str, message: str, *, began_seconds: float) -> None:
@@ -110,7 +110,7 @@ class StartBook:
         self._starts.failed(task_type, message, began_seconds=began_seconds, now_seconds=_now())
 
     def note(self, task_type: str, attempt_id: AttemptId, claimed_ms: int, *, cannot_start: bool) -> None:
-        """Note of a started attempt that it cannot begin now, or that it can."""
+        """Note whether a started attempt can begin now."""
         self._starts.note(task_type, attempt_id, claimed_ms, cannot_start=cannot_start)
 
 

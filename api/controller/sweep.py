@@ -20,7 +20,7 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
 async def sweep(queue: Queue, retention: Retention, wake: asyncio.Event) -> None:
-    """Sweep for ever, as often as the retention asks for, and when more is held than may be."""
+    """Forget ended tasks for ever, in the interval of the retention, and at once when a limit is exceeded."""
     pause = min(max(retention.max_age_seconds / 10, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
     while True:
         while True:

@@ -25,7 +25,7 @@ STEP: Final = 100
 
 
 class Withdrawer:
-    """Looks which types have been removed, and ends what waits for them. A task that cannot be ended stops no other."""
+    """Finds task types that were removed and fails their waiting tasks. A task that cannot be failed stops no other."""
 
     def __init__(self, queue: Queue, types: Definitions) -> None:
         self._queue = queue
@@ -56,7 +56,7 @@ class Withdrawer:
                 await self._isolation.work(name, partial(self._fail_all, name), None)
 
     async def _fail_all(self, task_type: str) -> None:
-        """Go through all that waits, page by page: what cannot be ended is left behind."""
+        """Fail all waiting tasks, page by page; tasks that cannot be failed are left for the next pass."""
         ended, cursor = 0, None
         while True:
             page = await self._queue.list(cursor=cursor, limit=STEP, states=(State.QUEUED,), task_type=task_type)

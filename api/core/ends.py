@@ -83,7 +83,7 @@ def _lose(task: Task, observation: Observation, how: str, limits: Limits) -> Dec
 
 
 def _lose_before_it_began(task: Task, how: str, *, rest: bool) -> Decision:
-    """Try again after a pause that doubles: what was in the way may be the attempt's own, and stay."""
+    """Try again after a pause that doubles: the cause may lie in the task itself, and stay."""
     lost = task.unbegun + 1
     if lost >= MAX_UNBEGUN:
         return Fail(Reason(ErrorCode.LOST, f"{how}; {lost} attempts in a row were lost before they began"))

@@ -72,7 +72,7 @@ def _check_references(document: Mapping[str, Any]) -> None:
 
 
 def _references(document: Mapping[str, Any]) -> Iterator[tuple[Place, str, str]]:
-    """Yield place, keyword and resolved URI of everything that names a document."""
+    """Yield place, keyword and resolved URI of every reference and every `$schema`."""
     open_: list[tuple[Place, Any, str]] = [((), document, "")]
     while open_:
         place, node, base = open_.pop()

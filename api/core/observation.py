@@ -66,7 +66,7 @@ class Obstacle(StrEnum):
     QUOTA = "quota"
     SUSPENDED = "suspended"
     TERMINATING = "terminating"
-    """It goes on when the pod that it had before has ended."""
+    """The Job starts again when its earlier pod has ended."""
     NO_POD = "no_pod"
 
 

@@ -1,7 +1,7 @@
-"""Which types may start how many attempts now: one that meets obstacles must not hold every slot, nor delay the others.
+"""How many attempts each type may start now: a type whose attempts cannot begin must not hold every slot.
 
-A type whose attempts cannot begin gets one slot, to see whether they can again. One whose starts fail pauses for longer
-and longer, with one start in between. One that there is no room for pauses for a moment.
+A type whose attempts cannot begin gets one slot, to find out when they can again. A type whose starts fail pauses
+longer and longer, with one start in between. A type pauses for a moment after a quota rejection.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from api.core.observation import AttemptId
 
 IN_A_ROW: Final = 3
-"""How many of the newest attempts of a type must be unable to begin."""
+"""A type gets one slot when so many of its newest attempts cannot begin."""
 PROBING_SLOTS: Final = 1
 STARTS_OF_A_TYPE: Final = 8
-"""How many attempts of one type are started side by side."""
+"""How many starts of one type may be in progress."""
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 TYPE_PAUSED: Final = "type_paused"
-"""The code of the reason why tasks wait whose type is not started now."""
+"""The code of the waiting reason while a type is paused."""
 MESSAGE_CHARACTERS: Final = 500
 
 
@@ -57,7 +57,7 @@ class Starts:
         self._failing: dict[str, _Failing] = {}
 
     def rest(self, task_type: str, until_seconds: float, message: str = "") -> None:
-        """Start nothing of a type until then; `message` says why."""
+        """Start nothing of a type until then; `message` is the reason."""
         self._resting[task_type] = (until_seconds, message)
 
     def failed(self, task_type: str, message: str, *, began_seconds: float, now_seconds: float) -> None:
@@ -70,7 +70,7 @@ class Starts:
         self._failing[task_type] = _Failing(now_seconds, pause_seconds, now_seconds + pause_seconds, message)
 
     def unanswered(self, task_type: str, message: str, now_seconds: float) -> None:
-        """Note that a start is not answered and goes on: no other of its type begins meanwhile."""
+        """Note that a start is still in progress without an answer: no other start of its type begins meanwhile."""
         self._failing.setdefault(task_type, _Failing(now_seconds, 0.0, now_seconds, message))
 
     def succeeded(self, task_type: str) -> bool:
@@ -82,7 +82,7 @@ class Starts:
         return task_type in self._failing
 
     def note(self, task_type: str, attempt_id: AttemptId, claimed_ms: int, *, cannot_start: bool) -> None:
-        """Note of an attempt, which was made at a time, that it cannot begin now, or that it can."""
+        """Note whether an attempt, claimed at a given time, can begin now."""
         known = self._newest.get(task_type, {}) | {attempt_id: (claimed_ms, cannot_start)}
         newest = sorted(known.items(), key=lambda item: item[1], reverse=True)
         self._newest[task_type] = dict(newest[:IN_A_ROW])
@@ -90,7 +90,7 @@ class Starts:
     def limits(
         self, type_limits: Mapping[str, int | None], now_seconds: float, starting: Mapping[str, int] | None = None
     ) -> dict[str, int | None]:
-        """Return the slots of all types of which an attempt may be started now; `starting` counts starts under way."""
+        """Return the slots by type, for types that may start an attempt now; `starting` counts starts in progress."""
         self._drop_all_but(type_limits)
         under_way = starting or {}
         return {
@@ -101,12 +101,12 @@ class Starts:
         }
 
     def next_end(self, now_seconds: float) -> float | None:
-        """Return when the next pause of a type is over, None if none is to come."""
+        """Return when the next pause of a type ends, or None if no type pauses."""
         ends = [self._pause_end(name) for name in {*self._resting, *self._failing}]
         return min((end for end in ends if end > now_seconds), default=None)
 
     def held(self, now_seconds: float) -> dict[str, Reason]:
-        """Return the types of which less is started than their slots allow, each with the reason."""
+        """Return the types that are paused or start fewer attempts than their slots allow, each with the reason."""
         found = {
             name: _reason(name, "the newest attempts could not begin; one at a time is tried")
             for name in self._newest
@@ -120,7 +120,7 @@ class Starts:
         return found | {name: _reason(name, failing.message) for name, failing in self._failing.items()}
 
     def _drop_all_but(self, names: Container[str]) -> None:
-        """Forget types that exist no longer: files of types change for as long as the service runs."""
+        """Forget types that no longer exist: the file of types may change while the service runs."""
         for table in (self._newest, self._resting, self._failing):
             for name in [name for name in table if name not in names]:
                 del table[name]

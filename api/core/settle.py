@@ -91,7 +91,7 @@ def _within_deadline(task: Task, observation: Observation, now_ms: int, limits: 
 
 
 def _suspension(task: Task, observation: Observation) -> Suspend | None:
-    """Return what follows for an attempt that was interrupted: its holder's process is gone."""
+    """Decide about an attempt that was interrupted: the process of its holder is gone."""
     if not task.held and task.state is not State.RUNNING:
         return None
     if observation.cause is Cause.SUSPENDED:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LINE_MAX_BYTES: Final = 32
 ANNOTATION_MAX_BYTES: Final = 1024
 MAX_CANDIDATES: Final = 10_000
-"""More places behind the damage that look like a command are not tried: then it is not the end that is damaged."""
+"""How many places behind the damage are tried as the start of a command. With more, the damage goes beyond the end."""
 MULTI: Final = b"*1\r\n$5\r\nMULTI\r\n"
 EXEC: Final = b"*1\r\n$4\r\nEXEC\r\n"
 _COMMAND: Final = re.compile(rb"\*[0-9]{1,9}\r\n\$[0-9]{1,9}\r\n")
@@ -44,7 +44,7 @@ class _Unreadable(Exception):  # noqa: N818 - never leaves this module
 
 
 def examine(data: Buffer) -> Damage | None:
-    """Return where the commands are damaged, or None if they are not: a last one that stops short is no damage."""
+    """Return where the commands are damaged, or None. An incomplete last command is not damage."""
     at = offset = 0
     in_transaction = False
     while at < len(data):
@@ -102,7 +102,7 @@ def _number(data: Buffer, at: int, kind: bytes) -> tuple[int, int]:
 
 
 def _others_follow(data: Buffer, at: int, *, rest_may_follow: bool) -> bool:
-    """Return whether whole commands are behind the damage that are not the rest of the transaction it is in."""
+    """Return whether whole commands follow the damage, other than the rest of the damaged transaction."""
     candidates = list(islice(_COMMAND.finditer(data, at), MAX_CANDIDATES))
     for candidate in candidates:
         try:
@@ -115,7 +115,7 @@ def _others_follow(data: Buffer, at: int, *, rest_may_follow: bool) -> bool:
 
 
 def _closes_transaction(data: Buffer, at: int) -> bool:
-    """Return whether these commands are the rest of one transaction, which ends the data, or is followed by zeros."""
+    """Return whether these commands are the rest of one transaction, with nothing but zeros behind it."""
     word = b""
     while at < len(data) and data[at : at + 1] != b"\0":
         try:

@@ -30,5 +30,5 @@ def wait_lock(descriptor: int) -> None:
 
 
 def write(descriptor: int, text: str) -> None:
-    """Make `text` all that the file says, with spaces behind it: where the disk is full, its old space is enough."""
+    """Overwrite the file with `text`, padded with spaces to its old length: that needs no space on a full disk."""
     os.pwrite(descriptor, text.encode().ljust(os.fstat(descriptor).st_size), 0)

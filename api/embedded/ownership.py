@@ -1,4 +1,4 @@
-"""Whether a data directory and what is in it are this user's alone. Checked before anything in it is read.
+"""Checks that a data directory and its contents belong to this user only, before anything in it is read.
 
 Who can write to it could plant signing keys, the process ids that are signalled, and the commands in Valkey's file.
 """
@@ -48,7 +48,7 @@ def find(path: Path) -> Entry | None:
 
 
 def fault_of_parents(path: Path) -> str | None:
-    """Say which directory above lets anybody put another one in place of `path`, or None."""
+    """Return the problem of a directory above that lets other users replace `path`, or None."""
     for parent in path.parents:
         found = find(parent)
         if found and found.mode & stat.S_IWOTH and not found.mode & stat.S_ISVTX and not _is_volume(found):
@@ -57,7 +57,7 @@ def fault_of_parents(path: Path) -> str | None:
 
 
 def fault_of_directory(entry: Entry, user: int) -> str | None:
-    """Say why a directory is not the user's alone, or None.
+    """Return why other users can change a directory, or None.
 
     Root's is accepted where others cannot replace what is in it: a volume of a container, or a directory like /tmp.
     What is in it must be the user's all the same.
@@ -72,7 +72,7 @@ def fault_of_directory(entry: Entry, user: int) -> str | None:
 
 
 def fault_of_part(entry: Entry, user: int) -> str | None:
-    """Say why something in a data directory is not what this user has put there, or None."""
+    """Return why an entry of a data directory may come from another user, or None."""
     if stat.S_ISLNK(entry.mode):
         return f"{entry.path} is a symbolic link, which is not followed: remove it"
     if not (stat.S_ISREG(entry.mode) or stat.S_ISDIR(entry.mode) or stat.S_ISSOCK(entry.mode)):
@@ -85,7 +85,7 @@ def fault_of_part(entry: Entry, user: int) -> str | None:
 
 
 def fault_of(path: Path) -> str | None:
-    """Say why a directory that exists cannot be trusted, with the command that repairs it, or None if it can.
+    """Return why an existing directory cannot be trusted, with the command that repairs it, or None if it can.
 
     Raises:
         OSError: if something cannot be looked at.
@@ -102,7 +102,7 @@ def fault_of(path: Path) -> str | None:
 
 
 def _parts(path: Path) -> Iterator[Entry]:
-    """All that is read of a data directory. What tasks leave in the directories they work in is not."""
+    """Yield everything in a data directory that is read. The working directories of tasks are not."""
     for name in (*FILES, *DIRECTORIES):
         yield from _present(path / name)
     for entry in _within(path / "valkey"):
@@ -129,7 +129,7 @@ def _present(path: Path) -> Iterator[Entry]:
 
 
 def _tightened(entry: Entry, top: Entry) -> Entry:
-    """Close a file that a lax umask has left open to others, if it is where nobody but its owner could get at it."""
+    """Remove the permissions of others from a file, if only its owner could reach it until now (a lax umask)."""
     if not stat.S_ISREG(entry.mode) or entry.owner != os.geteuid() or not entry.mode & WRITABLE_BY_OTHERS:
         return entry
     above = find(entry.path.parent)
@@ -141,7 +141,7 @@ def _tightened(entry: Entry, top: Entry) -> Entry:
 
 
 def _is_volume(entry: Entry) -> bool:
-    """Whether an administrator has mounted it: as open as a container's volume is, where nobody else is."""
+    """Return whether root has mounted it. Such a directory may be open to all, like a volume in a container."""
     return entry.is_mount and entry.owner == ROOT
 
 

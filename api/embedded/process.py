@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LEFT_SECONDS: Final = 2.0
-"""How long what was killed is waited for."""
+"""How long to wait for a killed process."""
 LEFT_POLL_SECONDS: Final = 0.01
 MARK: Final = Env.LOCK_FILE
 """The environment variable by which all that a process started can be told from strangers."""
@@ -81,7 +81,7 @@ class Child(Process):
 
 
 class Survivor(Process):
-    """A process of an earlier service, known by its lock's file alone. `alive`: whether it lived when it was found.
+    """A process of an earlier service, found by its lock's file. `alive`: whether it was alive then.
 
     With `follows_pid` it lives as long as the process that the file names: others that hold the lock are not it.
     """
@@ -97,7 +97,7 @@ class Survivor(Process):
             self.alive = self._handle is not None or identify(self.identity.pid) == self.identity
 
     def signal(self, number: int) -> None:
-        """Signal the group if it is provably the one, else what has the mark of its lock."""
+        """Signal the process group if it is certainly the right one, else the processes with the mark of its lock."""
         if self.identity is not None and identify(self.identity.pid) == self.identity:
             _signal_group(self.identity.pid, number)
             return
@@ -115,12 +115,12 @@ class Survivor(Process):
         kill_left(self._lock_path)
 
     def close(self) -> None:
-        """Close the lock's file, where nobody waits for the process: a lock that was taken is free again."""
+        """Close the lock's file if `wait` was never called; that releases a lock that was taken."""
         os.close(self._descriptor)
 
 
 def kill_left(lock_path: Path) -> None:
-    """Kill what a process that is over has left, unless the lock's file is empty: so it says that there is nothing."""
+    """Kill the processes that an ended process has left. An empty lock's file means that there are none."""
     with suppress(OSError):
         if not lock_path.stat().st_size:
             return

@@ -26,7 +26,7 @@ _INCREMENT: Final = re.compile(r"^file (?P<name>[^\s/\"]+) seq [0-9]+ type i\b",
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was done: `cut_bytes` were cut off `file` at `offset`; `copy` is the file, or what was cut, as it was."""
+    """A repair: `cut_bytes` were cut off `file` at `offset`; `copy` has the earlier file, or only the part cut off."""
 
     file: Path
     offset: int
@@ -35,7 +35,7 @@ class Repair:
 
 
 def repair(directory: Path) -> Repair | None:
-    """Mend the files of a Valkey that does not run and that has not started on them. May take seconds.
+    """Repair the files of a Valkey that is not running and could not start. May take seconds.
 
     Returns None if none of its files of commands is damaged.
 
@@ -92,7 +92,7 @@ def _cut(file: Path, damage: Damage, copies: Path) -> Repair:
 
 
 def _keep(file: Path, offset: int, copies: Path) -> Path:
-    """Copy a file, or where there is no room for it what is to be cut off it. Of earlier copies the last are kept."""
+    """Copy a file, or only the part to be cut if the disk has no room. The last few copies are kept."""
     copies.mkdir(mode=0o700, exist_ok=True)
     numbers = sorted(int(path.name.partition("-")[0]) for path in copies.iterdir() if _is_copy(path))
     for number in numbers[: max(0, len(numbers) - MAX_COPIES + 1)]:

@@ -38,10 +38,10 @@ MAX_BACKOFF_SECONDS: Final = 5.0
 
 
 ADVICE: Final = re.compile(r": make a backup of your AOF file.*")
-"""What Valkey advises: a tool that is not there."""
+"""A line of Valkey's log that advises a tool which is not installed."""
 NOT_ASKED: Final = "?"
 OUR_FAULTS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-"""Why this process cannot connect, which says nothing of Valkey: it is not ended for them."""
+"""Errors of this process when it connects. They are not a reason to end Valkey."""
 
 
 @asynccontextmanager
@@ -139,7 +139,7 @@ class _Server:
         return True
 
     async def _repaired(self) -> bool:
-        """Mend its file if a power loss has left zeros at its end; False if it is not damaged so.
+        """Repair its file if a power loss has left zeros at its end; False if there is no such damage.
 
         Raises:
             ValkeyError: if it is damaged otherwise.
@@ -166,12 +166,12 @@ class _Server:
             pause = _longer(pause)
 
     async def _is_started_again(self, pause: float) -> bool:
-        """Start it after a pause. Whatever is in the way may pass: a full disk, no descriptors, a mistake of ours."""
+        """Start it after a pause. The cause of a failure may pass: a full disk, no descriptors, a bug of ours."""
         await asyncio.sleep(pause)
         try:
             await self.start()
         except ValkeyError as error:
-            logger.error("valkey_restart_failed", extra={"error": str(error)})  # noqa: TRY400 - it says all
+            logger.error("valkey_restart_failed", extra={"error": str(error)})  # noqa: TRY400 - the message is complete
         except Exception as error:
             logger.exception("valkey_restart_failed", extra={"error": repr(error)})
         except asyncio.CancelledError:

@@ -50,7 +50,7 @@ def translated() -> Iterator[None]:
     except exceptions.ResponseError as error:
         if str(error).startswith(_NOT_LEADING):
             raise NotLeading(str(error)) from None
-        if is_forbidden(error):  # it concerns every call, so that everything waits as in an outage, and says why
+        if is_forbidden(error):  # it affects every call, so all loops wait as in an outage, with this reason
             raise QueueUnavailable(f"Redis refuses what the service asks: {error}") from None
         if passes(error):
             raise QueueUnavailable(f"Redis cannot write now: {error}") from None

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS: Final = 2.0
 LOGIN_SECONDS: Final = 10
-"""How long a connection may stay that has not logged in."""
+"""How long a connection may stay without logging in."""
 CLOSE_STRANGERS: Final = ("CLIENT", "KILL", "USER", "default", "MAXAGE", str(LOGIN_SECONDS), "SKIPME", "yes")
 
 
@@ -33,7 +33,7 @@ async def guard(client: Redis, *, exclusive: bool) -> None:
         while True:
             try:
                 await own.look()
-            except (RedisError, OSError):  # everything else that talks to Redis says so
+            except (RedisError, OSError):  # logged by every other user of Redis
                 await own.close()
             except Exception:
                 logger.exception("redis_guard_failed")

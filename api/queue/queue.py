@@ -94,13 +94,13 @@ class Queue:
         return reply
 
     async def now_ms(self) -> int:
-        """Return Unix time in milliseconds by the clock of Redis, as people see it."""
+        """Return Unix time in milliseconds by the wall clock of Redis."""
         with translated():
             seconds, microseconds = await self._redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def tick(self, source: str, monotonic_ms: int) -> int:
-        """Move the steady clock on. Deadlines, leases, pauses and ages go by it: setting a clock changes none.
+        """Advance the steady clock. Deadlines, leases, pauses and ages use it: steps of the wall clock change none.
 
         `monotonic_ms` is the time of the monotonic clock named `source`. Returns the steady clock in milliseconds.
         """
@@ -181,7 +181,7 @@ class Queue:
     ) -> Claim | None:
         """Give a free slot to the most urgent task of the types named; None if no task waits or no slot is free.
 
-        Attempts of suspended Jobs hold no slot; of their types no more are claimed above `suspended_concurrency`.
+        Suspended Jobs hold no slot. From `suspended_concurrency` of them on, their types get no further claim.
         """
         token = secrets.token_urlsafe(12)
         rows: list[str | int] = []
@@ -226,7 +226,7 @@ class Queue:
         return bool(await self._call("requeue", *arguments, self._owner, pause_ms) == 1)
 
     async def hold(self, held: Mapping[str, Reason]) -> None:
-        """Keep which types are held back now, each with the reason: it is shown while their tasks wait."""
+        """Record which types are paused now, each with the reason shown while their tasks wait."""
         rows = [word for name, reason in held.items() for word in (name, json.dumps([reason.code, reason.message]))]
         await self._call("hold", self._owner, *rows)
 
@@ -236,7 +236,7 @@ class Queue:
         await self._call("note_waiting", attempt_id.task_id, attempt_id.attempt, code, message, self._owner)
 
     async def suspend(self, attempt_id: AttemptId, reason: Reason, *, released: bool) -> None:
-        """Take an attempt back to `starting`: the next process may begin it, the one that had it may not go on.
+        """Move a suspended attempt back to `starting` and clear its holder, so only a new runner can begin it.
 
         Its slot is for others until its Job is released, unless that has happened already.
         """

@@ -37,7 +37,7 @@ async def check_server(client: Redis) -> None:
 
 
 async def check_scripts(queue: Queue) -> None:
-    """See that Redis runs our scripts, by one that writes.
+    """Check that Redis runs our scripts, with one that writes.
 
     Raises:
         QueueUnusable: if it refuses to.
@@ -52,7 +52,7 @@ async def check_scripts(queue: Queue) -> None:
 
 
 def _raise_refusal(error: RedisError, what: str) -> NoReturn:
-    """Raise what can pass by itself as `QueueUnavailable`, a refusal that cannot as `QueueUnusable`."""
+    """Raise `QueueUnavailable` for an error that can pass by itself, else `QueueUnusable`."""
     try:
         with translated():
             raise error

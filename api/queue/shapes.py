@@ -21,7 +21,7 @@ DIGEST_BYTES: Final = 16
 
 
 def digest(text: str | None) -> bytes:
-    """What is remembered of an idempotency key or of a body: 16 bytes, however long it is; none of none."""
+    """Return the 16 bytes that are stored for an idempotency key or a body; none for None."""
     return hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES] if text else b""
 
 
@@ -120,7 +120,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class StoredBody:
-    """The callback's body of a task, if it has ended; `swept` says that retention took it, `dropped` why it is gone."""
+    """The callback's body of a task, if it has ended. `swept`: retention removed it; `dropped`: why it was dropped."""
 
     state: State | None
     body: bytes | None
@@ -214,7 +214,7 @@ class Redelivered:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """What came of giving a delivery up: `given_up`, `delivered`, `no_callback`, `not_ended` or `unknown` (no task)."""
+    """What giving a delivery up led to: `given_up`, `delivered`, `no_callback`, `not_ended` or `unknown` (no task)."""
 
     code: str
     task: Task | None

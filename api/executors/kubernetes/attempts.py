@@ -26,7 +26,7 @@ NAMED_WITH_A_PART_MORE: Final = frozenset({"Pod", "Workload"})
 ADMITTED: Final = frozenset({"QuotaReserved", "Admitted"})
 """Events of a Workload after which nothing keeps it from running."""
 EVICTIONS: Final = ("Evicted", "Preempted")
-"""How the reasons of Events begin that tell of an interruption."""
+"""Prefixes of the reasons of Events about an interruption."""
 MAX_WARNINGS: Final = 20
 MAX_MESSAGE_CHARACTERS: Final = 2000
 
@@ -106,7 +106,7 @@ class Attempts:
         return attempt_id
 
     def take_event(self, event: Object) -> AttemptId | None:
-        """Take an Event that warns of an attempt's Job or pod, or that tells of its Workload."""
+        """Take a warning Event about the Job or pod of an attempt, or any Event about its Workload."""
         about = event.get("involvedObject") or {}
         kind, name = about.get("kind"), str(about.get("name", ""))
         if kind in NAMED_WITH_A_PART_MORE:
@@ -137,7 +137,7 @@ class Attempts:
 
 
 def _take_admission(seen: Seen, reason: str, message: str, version: int) -> bool:
-    """Keep what Kueue said last of a Workload. Returns False if something newer is known."""
+    """Keep the newest message of Kueue about a Workload. Returns False if a newer one is kept already."""
     before = seen.admission or Admission(0)
     if version <= before.version:
         return False

@@ -33,7 +33,7 @@ SILENCE_SECONDS: Final = 10.0
 """How long after that the client gives a watch up."""
 GROUPS: Final = {"jobs": "/apis/batch/v1", "pods": "/api/v1", "events": "/api/v1", "configmaps": "/api/v1"}
 RESOURCES: Final = {"admissions": "events"}
-"""What the API server calls a kind of ours, where that is only a part of its objects."""
+"""The resource of a kind of ours that covers only some of its objects."""
 
 
 class ClusterUnusable(ValueError):  # noqa: N818 - reads as what it says
@@ -135,7 +135,7 @@ class Cluster:
             except ApiError as error:
                 if error.status != GONE:
                     raise
-                # So slow that the version of the first page is forgotten: all at once, as API servers advise.
+                # The pages took so long that their version has expired: list all at once, as API servers advise.
                 return await self._call("GET", self._path(kind, None, query))
             items += page.get("items") or ()
         raise ApiError(0, "TooLong", f"the list of {kind} does not end: more than {MOST_PAGES} pages")
@@ -240,7 +240,7 @@ def _error(status: int, retry_after: str | None, body: bytes) -> ApiError:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn faults of the network into an `ApiError` of status 0; one says that no request was ever sent."""
+    """Turn faults of the network into an `ApiError` of status 0, with a reason of its own if no request was sent."""
     from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError  # noqa: PLC0415
 
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GONE_STATUSES: Final = frozenset({NOT_FOUND, CONFLICT})
-"""What a delete is answered when the object that was meant is no more."""
+"""Status codes of a delete whose object no longer exists."""
 
 
 class Deleter:
@@ -38,19 +38,19 @@ class Deleter:
                 await self._delete_one(kind, one)
 
     async def hasten(self, seen: Seen) -> None:
-        """Leave a program no more time to end than the settings say: what its pod has is for the runner beside it."""
+        """Shorten a program's grace period to `grace_seconds`: the longer one of its pod is for the runner beside it."""
         if seen.is_container:
             for pod in [pod for pod in seen.pods.values() if not pod.deleted]:
                 await self._delete_one("pods", pod, grace_seconds=whole_seconds(self._grace_seconds))
 
     async def hasten_suspended(self, seen: Seen) -> None:
-        """Leave the program of a suspended Job no more time either: its quota is for others at once."""
+        """Shorten the grace period of a suspended program too: others may use its quota at once."""
         if seen.hastened or not has_program_to_end(seen):
             return
         seen.hastened = True
         try:
             await self.hasten(seen)
-        except ExecutorUnavailable as fault:  # its pod then takes its whole grace
+        except ExecutorUnavailable as fault:  # the pod then keeps its own grace period
             logger.warning("pod_not_hastened", extra={"attempt": str(seen.attempt_id), "reason": str(fault)})
         except BaseException:  # cut off: it is sent again
             seen.hastened = False

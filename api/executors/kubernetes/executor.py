@@ -148,7 +148,7 @@ class KubernetesExecutor(Executor):
         self._unread.pop(attempt_id, None)
 
     async def refresh(self) -> None:
-        """Ask for all Jobs and pods as they are, past the cache of the API server, which may not know the newest."""
+        """List all Jobs and pods from etcd, past the cache of the API server, which may lag."""
         forgotten = self._attempts.forgotten()
         try:
             # Jobs first: then the pod of every Job that is over is in the list of pods, if it still exists.
@@ -221,7 +221,7 @@ class KubernetesExecutor(Executor):
         return attempt_of(raw) == spec.attempt_id and labels.get(LABEL_INSTANCE) == self._settings.instance
 
     def _answers(self, *, answering: bool) -> None:
-        """Note whether the API server answers: while it does not, no node can tell it of its pods."""
+        """Note whether the API server answers: while it does not, nodes cannot report their pods."""
         self._answering_since = (self._answering_since or time.monotonic()) if answering else None
 
     def _changed(self, attempt_ids: set[AttemptId]) -> None:
@@ -233,7 +233,7 @@ class KubernetesExecutor(Executor):
                 self._news.set()
 
     def _is_news(self, seen: Seen) -> bool:
-        """Whether an attempt is over, or its program has got further or it was suspended since this was asked last."""
+        """Return whether the attempt ended, or its program or suspension changed since the last call."""
         observation = self._look(seen)
         suspended = observation.waiting is not None and observation.waiting.code == Obstacle.SUSPENDED
         before, seen.told = seen.told, (observation.program, observation.cause if suspended else None, suspended)
@@ -241,7 +241,7 @@ class KubernetesExecutor(Executor):
         return observation.phase is not Phase.ALIVE or (worth_it and seen.told != before)
 
     async def _look_for_owner(self) -> None:
-        """Find out, by one call for all, whether the Jobs that somebody deleted went with what they belonged to."""
+        """Find out, with one call for all, whether deleted Jobs were deleted together with their owner."""
         asking = [seen for seen in self._attempts if _was_deleted_by_somebody(seen, self._read(seen))]
         if not asking:
             return
@@ -250,14 +250,14 @@ class KubernetesExecutor(Executor):
             seen.owner_gone = gone
 
     def _look(self, seen: Seen) -> Observation:
-        """Return what is seen of an attempt; while nobody knows why its Job was deleted, that is not told."""
+        """Observe an attempt. A deleted Job is left out until it is clear whether its owner was deleted."""
         observation = self._read(seen)
         if _was_deleted_by_somebody(seen, observation) and self._owner.is_known:
             return replace(observation, phase=Phase.ALIVE, cause=None)
         return observation
 
     def _read(self, seen: Seen) -> Observation:
-        """Read what was seen of an attempt. What cannot be read is alive while anything is left of it."""
+        """Observe an attempt. One that cannot be read counts as alive while any of its objects exists."""
         try:
             now_seconds = time.monotonic()
             for kept in seen.objects():
@@ -271,5 +271,5 @@ class KubernetesExecutor(Executor):
 
 
 def _was_deleted_by_somebody(seen: Seen, observation: Observation) -> bool:
-    """Whether a Job was deleted, not by us, of which nobody knows yet whether it went with its owner."""
+    """Return whether a Job was deleted, not by us, and its owner has not been checked yet."""
     return observation.cause is Cause.JOB_DELETED and seen.owner_gone is None and seen.stop_asked is None

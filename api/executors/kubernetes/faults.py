@@ -17,7 +17,7 @@ CLUSTER_REFUSES: Final = "cluster_refuses"
 """The code of the reason why no task at all can be started."""
 
 WEBHOOK_FAILED: Final = "failed calling webhook"
-"""What an API server says whose admission webhook does not answer: it asks before it stores anything."""
+"""The message of an API server whose admission webhook does not answer. Nothing was stored then."""
 
 UNREACHABLE, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY, SERVER_ERROR = 0, 401, 403, 404, 409, 429, 500
 

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 KINDS: Final = ("jobs", "pods", "events", "admissions")
 EVENT_FIELDS: Final = {"events": "type=Warning", "admissions": "involvedObject.kind=Workload"}
-"""Which Events are followed: warnings, and whatever Kueue says of the Workloads that it makes of Jobs."""
+"""Which Events are followed: warnings, and all Events about Kueue's Workloads."""
 GONE: Final = 410
 SILENT: Final = frozenset({UNREACHABLE, TOO_MANY})
 FROM_CACHE: Final = "0"
@@ -35,9 +35,9 @@ SHORT_WATCH_SECONDS: Final = 1.0
 
 
 class Follower:
-    """Keeps `attempts` up to date, and tells `changed` of those of which anything is new.
+    """Keeps `attempts` up to date, and calls `changed` with those that have changed.
 
-    `answers` is told whether the API server answers.
+    `answers` is called with whether the API server answers.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Follower:
         self._answers = answers
         self._following: list[asyncio.Task[None]] = []
         self._expired: set[str] = set()
-        """The kinds of which the cache is too old to be watched from: their next list passes it by."""
+        """The kinds whose cached version is too old for a watch: their next list bypasses the cache."""
 
     def begin(self) -> None:
         """Follow, in the background."""
@@ -78,7 +78,7 @@ class Follower:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _follow_once(self, kind: str) -> float:
-        """List and watch until that breaks; return for how many seconds the API server wants to be left alone."""
+        """List and watch until an error; return the seconds of the API server's Retry-After, or 0."""
         loop = asyncio.get_running_loop()
         try:
             version = await self._list(kind)
@@ -131,7 +131,7 @@ class Follower:
         return version
 
     def _take(self, kind: str, change: str, raw: Object) -> None:
-        """Take a change. One that cannot be read costs no other."""
+        """Take a change. A change that cannot be read does not stop the others."""
         try:
             if kind in EVENT_FIELDS:
                 self._attempts.take_event(raw)

@@ -1,4 +1,4 @@
-"""The ConfigMap that owns the Jobs: they are deleted with it, which is no one's deed against a task."""
+"""The ConfigMap that owns the Jobs. Jobs deleted together with it count as lost, not as cancelled by a user."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class OwnerConfigMap:
         return self._known
 
     async def is_gone(self) -> bool | None:
-        """Return whether the owner was deleted, None if the API server does not tell.
+        """Return whether the owner was deleted, or None if the API server does not answer.
 
         If it was, what is started from now on belongs to the next one, if there is one.
         """

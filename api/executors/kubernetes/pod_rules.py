@@ -1,4 +1,4 @@
-"""What may not be said of the pods of tasks: what no API server takes, and what gives a program what is ours. Pure.
+"""Settings that the pods of tasks must not have: what no API server accepts, and what exposes our own Secrets. Pure.
 
 Everything here would else be noticed when a task is started, or not at all.
 """
@@ -80,7 +80,7 @@ def _label_faults(pod: Mapping[str, Any]) -> Iterator[Found]:
 
 
 def whole_faults(volumes: Sequence[Object], mounts: Sequence[Object]) -> Iterator[Found]:
-    """Yield what is wrong with a type's pods when all is together: names given twice, mounts of no volume."""
+    """Yield what is wrong with a type's complete pods: duplicate names, mounts of volumes that do not exist."""
     names = [*OUR_VOLUMES, *(volume.get("name") for volume in volumes)]
     for name in sorted({str(name) for name in names if names.count(name) > 1}):
         yield "volumes", f"{name} is given twice, here or in what all task pods have"

@@ -104,7 +104,7 @@ class TypePod(BaseModel):
         return {renamed.get(name, name): value for name, value in self.model_dump(exclude_none=True).items()}
 
     def faults(self, secrets: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Yield where what is wrong beside its shape. `secrets` are the names of Taskpost's own."""
+        """Yield each place and what is wrong there, beyond its shape. `secrets` are the names of Taskpost's own."""
         return pod_faults(self.model_dump(exclude_none=True, by_alias=True), secrets, of_type=True)
 
 
@@ -131,7 +131,7 @@ class PodFile(BaseModel):
         return PodSettings.model_validate(settings)
 
     def faults_of(self, definition: TaskTypeDefinition) -> Iterator[tuple[str, str]]:
-        """Yield where what is wrong with a type's pods when they are laid over what all have."""
+        """Yield each place and what is wrong there, once a type's pods are laid over those of all types."""
         settings = self.of_type(definition, "")
         yield from whole_faults(settings.volumes, settings.volume_mounts)
 

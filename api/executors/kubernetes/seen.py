@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 UNREACHABLE_SECONDS: Final = 60
-"""How long after its grace a pod whose node does not answer is waited for."""
+"""How long to wait, after its grace period, for a pod whose node does not answer."""
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Kept:
     def is_overdue(self, now_seconds: float, answering_since_seconds: float | None) -> bool:
         """Whether a pod that is being ended should have been gone for a minute: its node does not answer.
 
-        The API server must have answered all the time (None: it does not), or nothing is said against the node.
+        The API server must have answered all the time (None: it does not), else the node is not blamed.
         """
         if self.ending_since is None or answering_since_seconds is None:
             return False
@@ -66,7 +66,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What Kueue said last of the Workload that it has for a Job.
+    """The last messages of Kueue about the Workload of a Job.
 
     `eviction` is why it was interrupted, until it is admitted again; `pending` why it waits. `version` is the Event's.
     """
@@ -92,7 +92,7 @@ class Seen:
     """Whether a Job that somebody deleted went with what it belonged to; None if nobody has asked."""
 
     told: tuple[Program | None, Cause | None, bool] = (None, None, False)
-    """How far its program was, and whether it was suspended, when that was told last."""
+    """Progress of its program, and whether it was suspended, at the last report."""
     hastened: bool = False
     """Whether its pod was given less time to end than it has, when its Job was suspended."""
     unreadable: bool = False

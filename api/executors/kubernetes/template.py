@@ -22,7 +22,7 @@ SECRET_DIRECTORY: Final = "/run/secrets/taskpost"  # noqa: S105 - a path
 REDIS_URL_KEY: Final = "redis-url"
 SIGNING_KEYS_KEY: Final = "signing-keys"
 CALLBACK_PROXY_KEY: Final = "callback-proxy"
-"""Needed in the Secret only if the proxy for callbacks wants a password; without it the service makes all callbacks."""
+"""Key of the Secret, needed only if the callback proxy has a password; without it the service makes all callbacks."""
 UNREACHABLE_SECONDS: Final = 60
 PROBES: Final = 24 * 3600
 """As many as there may be: how long an attempt has to begin is for the service to say."""

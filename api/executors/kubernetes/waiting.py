@@ -42,7 +42,7 @@ def why_not_begun(seen: Seen, pod: Object) -> tuple[Reason | None, bool]:
 
 
 def why_suspended(seen: Seen) -> Reason:
-    """Say why a Job is suspended: Kueue explains itself in Events of its Workload."""
+    """Return why a Job is suspended, by the Events of its Workload if Kueue suspended it."""
     said = (
         [] if seen.admission is None else [text for text in (seen.admission.eviction, seen.admission.pending) if text]
     )
@@ -52,7 +52,7 @@ def why_suspended(seen: Seen) -> Reason:
 
 
 def why_no_pod(seen: Seen, job: Object, now_seconds: float) -> Reason | None:
-    """Say why a Job has no pod yet, or none that is new."""
+    """Return why a Job has no pod yet, or no new one."""
     warning = seen.warnings.get("FailedCreate", "")
     ending = _ending_pods(seen, job, now_seconds)
     if ending:

@@ -25,7 +25,7 @@ WORK_NAME: Final = "work"
 
 
 def free_space(directory: Path) -> None:
-    """Give back the disk space that attempts need no more: before Valkey is started, which may wait for it."""
+    """Free the disk space of ended attempts, before Valkey starts: it may need that space."""
     with suppress(OSError):
         for path in directory.iterdir():
             output.trim(path / LOG_NAME)
@@ -45,7 +45,7 @@ def _is_over(lock_path: Path) -> bool:
 
 
 def find_attempts(directory: Path) -> list[tuple[AttemptId, Survivor | None]]:
-    """Return the attempts that an earlier service left, each with its process if it can be known."""
+    """Return the attempts of an earlier service, each with its process if that can be identified."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     attempts = ((parse_attempt_id(path.name), path) for path in sorted(directory.iterdir()))
     return [(attempt_id, _survivor(path)) for attempt_id, path in attempts if attempt_id is not None]

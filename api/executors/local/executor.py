@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 # -P: a task's code is never taken from the directory that it happens to run in.
 KEEPER_COMMAND: Final = (sys.executable, "-P", "-m", "runner", "keep")
 KILL_MARGIN_SECONDS: Final = 5.0
-"""How long after the grace period a keeper, which kills by itself, is killed: somebody may have stopped it."""
+"""How long after the grace period a keeper is killed that has not killed its attempt: it may hang or be stopped."""
 LIMIT_MARGIN_SECONDS: Final = 120.0
 TRIM_INTERVAL_SECONDS: Final = 10.0
 
@@ -48,7 +48,7 @@ TRIM_INTERVAL_SECONDS: Final = 10.0
 class _Attempt:
     """`overdue_at` is when its keeper ends it by itself, by the clock of the event loop.
 
-    `held` says that something still lives of an attempt that is given up: its directory stays until that is over.
+    `held`: a process of a given-up attempt is still alive, so its directory stays until that ends.
     """
 
     process: Process | None
