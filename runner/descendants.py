@@ -26,7 +26,7 @@ def become_subreaper() -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies; `parent` is who that should be."""
+    """Let the kernel kill this process when its parent dies; `parent` is the expected pid."""
     _prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)

@@ -54,14 +54,14 @@ def passes(error: BaseException) -> bool:
 
 
 def is_forbidden(error: BaseException) -> bool:
-    """Return whether our user lacks a permission in Redis: everything is refused until somebody grants it."""
+    """Return whether our user lacks a permission in Redis: calls fail until an administrator grants it."""
     return isinstance(error, exceptions.ResponseError) and (
         error_code(error) == "NOPERM" or _FORBIDDEN_IN_SCRIPT in str(error)
     )
 
 
 def describe(error: BaseException) -> str:
-    """Say what Redis answered, or that it did not answer."""
+    """Describe the answer of Redis, or that there was none."""
     code, text = error_code(error), str(error) or type(error).__name__
     if isinstance(error, exceptions.ResponseError):
         verb = "cannot do it now" if passes(error) else "refuses"

@@ -42,12 +42,12 @@ class Unreachable(Exception):  # noqa: N818
 
 
 class RedisRefusalError(Exception):
-    """Redis refuses what this runner asks of it, and would do so again; the message has its answer."""
+    """Redis refuses a call of this runner, and would refuse it again; the message has its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What Redis tells a runner that begins. Times are Unix milliseconds by the clock of Redis.
+    """What a runner gets from Redis when it begins. Times are Unix milliseconds by the clock of Redis.
 
     `left_ms` is how long the attempt may still run, by a clock that is not set.
     """
@@ -86,7 +86,7 @@ class Report:
         self._identity = (attempt.task_id, attempt.number, attempt.token)
 
     def renew(self) -> bool:
-        """Go on with the address that is right now, if it has changed: that may be why Redis failed.
+        """Reread the address of Redis and use it if it has changed: that may be why Redis failed.
 
         Returns whether it has.
         """

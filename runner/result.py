@@ -57,7 +57,7 @@ def encode_result(result: object, max_bytes: int) -> str:
 
 
 class _Plain:
-    """Copies a result into plain JSON values. Of subclasses the value counts, not what their methods say of it.
+    """Copies a result into plain JSON values. Subclasses are read through the built-in type, not their own methods.
 
     Each value needs a byte at least, so that `max_bytes` bounds their number: also of a mapping without an end.
     """

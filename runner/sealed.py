@@ -1,4 +1,4 @@
-"""The token of an attempt, sealed: what a Job shows of it is of no use without a key that its pods have mounted.
+"""Seals the token of an attempt: the form that a Job shows is useless without a key that its pods mount.
 
 A sealed token is `<name of the key>.<SHA-256 of the token>.<the token, masked>`, in hex. The mask is an HMAC of what
 the token is for and of its hash: another for each token, and the same each time a Job is made anew.
@@ -18,11 +18,11 @@ MAX_TOKEN_BYTES: Final = 32
 
 
 class SealInvalid(ValueError):  # noqa: N818 - reads as what it says
-    """A sealed token cannot be opened; the message says why, and tells nothing of the keys."""
+    """A sealed token cannot be opened; the message has the reason and no key."""
 
 
 def seal(token: str, key: str, attempt: str) -> str:
-    """Return the token of an attempt (`<task id>-<number>`) in a form that only who has the key can read.
+    """Return the token of an attempt (`<task id>-<number>`) in a form that cannot be read without the key.
 
     Raises:
         ValueError: if the token is longer than 32 bytes.

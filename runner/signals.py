@@ -25,7 +25,7 @@ def end_at_once_on_sigterm() -> None:
 
 
 def end_soon(exit_code: int) -> None:
-    """Let this process end within `EXIT_SECONDS`, however long Python would wait: its slot is somebody else's."""
+    """Let this process end within `EXIT_SECONDS`, however long Python would wait: others need its slot."""
     import threading  # noqa: PLC0415 - the runner has imported it by now
 
     timer = threading.Timer(EXIT_SECONDS, os._exit, (exit_code,))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES: Final = 64 * 1024
 MAX_FILE_BYTES: Final = 2 * KEPT_BYTES
-"""The file is appended to until it has this size; then it is written anew with the last `KEPT_BYTES`."""
+"""The file is appended to until it has this size; then it is rewritten with the last `KEPT_BYTES`."""
 
 
 class TailFile:
@@ -24,7 +24,7 @@ class TailFile:
 
     @property
     def is_flushed(self) -> bool:
-        """Whether all that was written is in the file, as far as it is kept."""
+        """Whether the file has everything that must be kept."""
         return self._unwritten == 0
 
     def write(self, data: bytes) -> None:

@@ -28,7 +28,7 @@ def bounded(text: str, max_characters: int) -> str:
 
 
 def text_of(value: object, max_characters: int) -> str:
-    """Return `str(value)`, cut to a length, or a note in parentheses that says why there is none."""
+    """Return `str(value)`, cut to a length, or a note in parentheses why there is none."""
     try:
         return bounded(str(value), max_characters)
     except BaseException as error:  # noqa: BLE001 - whatever the object raises
@@ -36,7 +36,7 @@ def text_of(value: object, max_characters: int) -> str:
 
 
 def repr_of(value: object, max_characters: int) -> str:
-    """Return `repr(value)`, cut to a length, or a note in parentheses that says why there is none."""
+    """Return `repr(value)`, cut to a length, or a note in parentheses why there is none."""
     try:
         if type(value) is str:  # the repr of a long one is not made
             value = value[:max_characters]

@@ -11,14 +11,14 @@ from runner.contract import Env
 
 
 class Workspace:
-    """Where this process works now, if that is in the directory of its attempt; in a container it is not."""
+    """The working directory, if it is in the directory of the attempt; in a container it is not."""
 
     def __init__(self) -> None:
         lock_file, here = os.environ.get(Env.LOCK_FILE), Path.cwd()
         self._path = here if lock_file and Path(lock_file).parent == here.parent else None
 
     def empty(self) -> None:
-        """Remove all that is in it, so that recording the outcome does not wait for the space."""
+        """Remove its contents: recording the outcome may need the space."""
         if self._path is None:
             return
         with suppress(OSError):  # then the service removes it, later

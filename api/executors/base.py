@@ -35,7 +35,7 @@ class StartRefused(StartError):  # noqa: N818 - an answer, not a mistake
 
 
 class StartUnknown(StartError):  # noqa: N818
-    """Without an answer, the attempt may have started or may start soon. It is safe to start it again: it starts once."""
+    """Without an answer, the attempt may have started or may start soon. Starting it again is safe: it starts once."""
 
     def __init__(self, message: str, retry_after_seconds: float | None = None, *, may_exist: bool = True) -> None:
         super().__init__(message, may_exist=may_exist)

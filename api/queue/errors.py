@@ -26,6 +26,14 @@ class QueueUnavailable(Exception):  # noqa: N818 - a state of things, not a mist
         self.retry_after_seconds = RETRY_AFTER_SECONDS
 
 
+class QueueForbiddenError(QueueUnavailable):
+    """The user in Redis lacks a permission: at the start that ends the service, later everything waits for it."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(f"Redis refuses what the service asks: {answer}")
+        self.answer = answer
+
+
 class NotLeading(Exception):  # noqa: N818 - a state of things, not a mistake
     """Another service leads: what was asked for is the leader's business, and nothing of it was done."""
 
@@ -51,7 +59,7 @@ def translated() -> Iterator[None]:
         if str(error).startswith(_NOT_LEADING):
             raise NotLeading(str(error)) from None
         if is_forbidden(error):  # it affects every call, so all loops wait as in an outage, with this reason
-            raise QueueUnavailable(f"Redis refuses what the service asks: {error}") from None
+            raise QueueForbiddenError(str(error)) from None
         if passes(error):
             raise QueueUnavailable(f"Redis cannot write now: {error}") from None
         raise

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
-from api.queue.errors import QueueUnusable, translated
+from api.queue.errors import QueueForbiddenError, QueueUnusable, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from redis.asyncio import Redis
 
@@ -27,12 +28,13 @@ async def check_server(client: Redis) -> None:
         QueueUnusable: if it is too old, evicts keys, or is a cluster.
         QueueUnavailable: if it does not answer.
     """
-    try:
-        info = await client.info()
-    except RedisError as error:
-        if NO_SUCH_DATABASE in str(error):
-            raise QueueUnusable(f"Redis refuses us: {error}. Look at the database in its address.") from None
-        _raise_refusal(error, "INFO, which identifies the kind of server: give the user +info")
+    with _refusals_are_final("INFO, which identifies the kind of server: give the user +info"):
+        try:
+            info = await client.info()
+        except RedisError as error:
+            if NO_SUCH_DATABASE in str(error):
+                raise QueueUnusable(f"Redis refuses us: {error}. Look at the database in its address.") from None
+            raise
     judge_server(info)
 
 
@@ -43,21 +45,19 @@ async def check_scripts(queue: Queue) -> None:
         QueueUnusable: if it refuses to.
         QueueUnavailable: if it does not answer, or cannot write now.
     """
-    try:
+    with _refusals_are_final("the scripts that Taskpost consists of: give the user +@all -@dangerous +info"):
         await queue.probe()
-    except RedisError as error:
-        _raise_refusal(
-            error, "the scripts that Taskpost consists of: give the user +@all -@dangerous +info on its keys"
-        )
 
 
-def _raise_refusal(error: RedisError, what: str) -> NoReturn:
+@contextmanager
+def _refusals_are_final(what: str) -> Iterator[None]:
     """Raise `QueueUnavailable` for an error that can pass by itself, else `QueueUnusable`."""
     try:
         with translated():
-            raise error
-    except ResponseError:
-        raise QueueUnusable(f"Redis does not allow {what}. Its answer: {error}") from None
+            yield
+    except (QueueForbiddenError, ResponseError) as error:
+        answer = error.answer if isinstance(error, QueueForbiddenError) else error
+        raise QueueUnusable(f"Redis does not allow {what}. Its answer: {answer}") from None
 
 
 def judge_server(info: Mapping[str, Any]) -> None:

@@ -53,7 +53,7 @@ class Limits:
 
 
 class Connection(Protocol):
-    """What is asked of a connection here."""
+    """What a connection must offer to be counted here."""
 
     phase: Phase | None
     """None: it is not counted yet, or no longer."""
@@ -76,7 +76,7 @@ class Connections:
     def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.limits = limits
         self.read_buffer = memoryview(bytearray(READ_BYTES))
-        """Shared by all connections: what is in it is taken out before the next is read."""
+        """The read buffer of all connections: it is emptied before the next one reads."""
         self._loop = loop
         self._now = loop.time
         self._since: list[dict[Connection, float]] = [{} for _ in Phase]
@@ -130,7 +130,7 @@ class Connections:
         return True
 
     def bound_unread(self) -> None:
-        """Give up the clients that have not read their answers for longest, while all that wait is too much."""
+        """Close the clients that have not read for longest, while the unread answers exceed their limit."""
         waiting = self._since[Phase.UNREAD]
         total = sum(connection.unread_bytes() for connection in waiting)
         while total > self.limits.unread_bytes and len(waiting) > 1:
@@ -146,7 +146,7 @@ class Connections:
         return victim is not None
 
     def start_large(self, start: Callable[[], None]) -> None:
-        """Call `start` soon; of all that are given, one in each turn of the event loop, so that others get theirs."""
+        """Call `start` soon. Only one such call runs in each turn of the event loop, so that others are not delayed."""
         self._large.append(start)
         if len(self._large) == 1:
             self._loop.call_soon(self._start_one)
@@ -168,7 +168,7 @@ class Connections:
         return len(self) < self.limits.connections or self.make_room()
 
     def _victim(self) -> Connection | None:
-        """Choose who goes first. Those who have sent nothing, as long as they are not few; then unfinished business."""
+        """Choose the connection to close: an idle one unless these are few, else the oldest unfinished request."""
         if len(self._since[Phase.IDLE]) > self.limits.connections // IDLE_SHARE:
             return self._oldest(Phase.IDLE)
         unfinished = self._oldest(Phase.CLOSING, Phase.HEAD, Phase.BODY, Phase.UNREAD)

@@ -83,7 +83,7 @@ def read_redelivery(raw: bytes) -> tuple[DeadOnes, str]:
 
 
 def read_new_url(raw: bytes, policy: Policy) -> str | None:
-    """Read the body of a request to make one delivery again: the URL it is to go to from now on, if one is given.
+    """Read the body of a request to repeat a delivery: its new URL, or None.
 
     Raises:
         Problem: 400 that names everything that is wrong.

@@ -1,4 +1,4 @@
-"""A request as ASGI wants it, what answers it, and the answer to one that cannot be read."""
+"""Turns a request into an ASGI scope, runs the application, and answers requests that cannot be read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _logger = logging.getLogger("uvicorn.error")
 
 
 class Outlet(Protocol):
-    """What a cycle of request and answer asks of its transport."""
+    """The part of a transport that a cycle of request and answer uses."""
 
     def write(self, data: bytes) -> None:
         """Send."""
@@ -55,7 +55,7 @@ def scope_of(
 ) -> dict[str, Any]:
     """Return the scope of a request, which is answered with `refusal` if there is one.
 
-    No header of a proxy is believed: nothing here depends on what it would say.
+    The headers of proxies are ignored: nothing here depends on them.
     """
     path = head.path.decode("ascii")
     return {

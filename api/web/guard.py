@@ -1,4 +1,4 @@
-"""What stands between the server and the routes: refusals, and the answer when a route fails."""
+"""Runs between the server and the routes: refuses requests, and answers when a route fails."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REFUSAL: Final = "taskpost.refusal"
-"""Where the scope of a request has the `Problem` that it is answered with, whatever it asks for."""
+"""The key of a request's scope with the `Problem` that is its answer, whatever the route."""
 REMEMBERED_HOSTS: Final = 256
 
 
 class Guard:
-    """Refuses what is for another host, and answers for a route that fails.
+    """Refuses requests for another host, and answers 500 when a route fails.
 
     It is inside the middleware for CORS, so that a browser can read these answers too.
     """

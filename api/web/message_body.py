@@ -18,17 +18,17 @@ _BREAK: Final = b"\r\n"
 
 
 class InvalidChunksError(ValueError):
-    """What was sent is not a body in chunks, or its parts are larger than what is read."""
+    """The body is not valid chunked coding, or exceeds a limit."""
 
 
 class MessageBody(Protocol):
     """A body that is being read."""
 
     pending: bytes
-    """What is left of the data, because reading all of it at once would take too long."""
+    """Data that is not read yet, because reading all of it at once would take too long."""
 
     def feed(self, data: bytes, into: bytearray) -> bytes | None:
-        """Append to `into` what of `data` is the body; return what follows the message, or None if it goes on.
+        """Append the body bytes of `data` to `into`; return what follows the message, or None if it is not complete.
 
         Raises:
             InvalidChunksError: see there.

@@ -1,4 +1,4 @@
-"""Who a request is for, and who made a browser send it: pure decisions on `Host`, `Origin` and `Sec-Fetch-Site`.
+"""Decides whether a request is for this service and not from another site, by `Host`, `Origin`, `Sec-Fetch-Site`. Pure.
 
 A page on the Internet can make a browser send requests to a service on its user's machine. It can let its own name
 resolve to 127.0.0.1 and then read the answers too (DNS rebinding): `Host` gives that away. And it can send what needs
@@ -37,7 +37,7 @@ class HostRule:
         return ANY in self.names or not (self.loopback or self.names)
 
     def allows(self, authority: str) -> bool:
-        """Tell whether a request for `authority` (`host` or `host:port`) is served."""
+        """Return whether requests for `authority` (`host` or `host:port`) are served."""
         host, _ = split_authority(authority)
         if not host:
             return False
@@ -56,9 +56,9 @@ class HostRule:
 def refuses_sender(
     authority: str, origins: list[str], sites: list[str], trusted: frozenset[str] | tuple[str, ...]
 ) -> bool:
-    """Tell whether a request that changes something was sent by a page of another site.
+    """Return whether a page of another site sent a request that changes something.
 
-    The order is that of Go's CrossOriginProtection: what is trusted; what the browser says of it; else whether the
+    The order is that of Go's CrossOriginProtection: trusted origins; `Sec-Fetch-Site`; else whether the
     origin is the host that was asked. Who sends neither header is not a browser.
     """
     if len(origins) > 1 or len(sites) > 1:

@@ -92,7 +92,7 @@ def no_such_task(task_id: str) -> Problem:
 
 
 def unexpected() -> Problem:
-    """Return the problem of a fault of ours; what it is goes to the log."""
+    """Return the problem for a bug of ours; the log has the details."""
     return Problem(500, Code.INTERNAL_ERROR, "Taskpost failed to handle this request; its log has the cause.")
 
 

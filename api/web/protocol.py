@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LARGE_BODY_BYTES: Final = 64 * 1024
 LINGER_BYTES: Final = 16 * 1024 * 1024
 LEAST_UNREAD_RATE: Final = 8 * 1024
-"""Bytes a second that a client reads at least, once it lets an answer wait."""
+"""Minimum bytes a second that a client must read while an answer waits for it."""
 
 _LATE: Final = Problem(408, Code.REQUEST_TIMEOUT, "The request came too slowly, or others needed its place: repeat it")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -60,7 +60,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._ended = False
         """The client has closed its sending side."""
         self._finishing = False
-        """Nothing more is answered."""
+        """No further request is answered."""
         self._dropped = 0
         self._unread = 0
 
@@ -84,7 +84,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._received(bytes(self._connections.read_buffer[:nbytes]))
 
     def eof_received(self) -> bool:
-        """Return whether the connection stays open: what was asked for is still answered (`nc -N`)."""
+        """Return whether the connection stays open: requests that have arrived are still answered (`nc -N`)."""
         self._ended = True
         return self._cycle is not None or self.phase is Phase.UNREAD
 
@@ -122,7 +122,7 @@ class Protocol(asyncio.BufferedProtocol):
     # What `Connections` calls, and the server when it ends.
 
     def expire(self) -> None:
-        """Answer 408 for a request that is late, close what is idle, drop whoever does not read."""
+        """Answer 408 to a late request; close an idle connection, or one whose client does not read."""
         match self.phase:
             case Phase.HEAD | Phase.BODY:
                 self._refuse(_LATE)
@@ -160,7 +160,7 @@ class Protocol(asyncio.BufferedProtocol):
         return self._finishing or self.transport.is_closing()
 
     def close(self) -> None:
-        """Close after what was sent, and so that it arrives: what the client still sends is read and dropped.
+        """Close after the bytes sent so far. What the client sends meanwhile is read and dropped, so that they arrive.
 
         A connection that is closed over unread data is reset, and many a client and proxy would lose the answer.
         """
@@ -279,7 +279,7 @@ class Protocol(asyncio.BufferedProtocol):
             self.close()
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer with a problem and close. Where the head was read it goes the way of all answers, for CORS."""
+        """Answer with a problem and close. If the head was read, the application sends the answer, for CORS."""
         head = self._reader.head
         self._reader.reset()
         self._waiting.clear()
@@ -295,6 +295,6 @@ class Protocol(asyncio.BufferedProtocol):
         self._reader.reset()
 
     def _reads(self) -> bool:
-        """Tell whether the client has read enough of its answer since it was last asked."""
+        """Return whether the client has read enough of its answer since the last call."""
         before, self._unread = self._unread, self.unread_bytes()
         return before - self._unread >= LEAST_UNREAD_RATE * self._connections.limits.unread_seconds

@@ -1,4 +1,4 @@
-"""What is answered when the queue has no room: what is full, how full, and what can be done. Pure."""
+"""The answers while the queue is full: what is full, how full, and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refusal_of(refused: Refused, limits: QueueLimits) -> Problem:
 
 
 def undelivered_full(code: str, waiting_bytes: str, limits: QueueLimits) -> Problem:
-    """Return the answer to what would make more results wait: for one receiver, or (`full_undelivered`) for all."""
+    """Return the 429 for too many undelivered results: of one receiver, or (`full_undelivered`) of all."""
     if code == "full_receiver":
         whom, most, setting = "this receiver", limits.undelivered_max_bytes_per_receiver, "_PER_RECEIVER"
     else:

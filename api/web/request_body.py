@@ -48,7 +48,7 @@ async def read_json_body(request: Request) -> bytes:
 
 
 async def read_optional_json_body(request: Request) -> bytes:
-    """Return the body of a request that may come without one; what is sent must say that it is JSON.
+    """Return the body of a request that may come without one; a body needs a JSON content type.
 
     Raises:
         Problem: 415, 413, as for a body that must be there.

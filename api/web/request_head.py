@@ -33,7 +33,7 @@ _DECISIVE: Final = frozenset((b"host", b"connection", b"content-length", b"trans
 
 @dataclass(slots=True)  # Not frozen: that would cost every request a microsecond.
 class RequestHead:
-    """What a request line and its headers say. `length` is that of the body; None: it comes in chunks."""
+    """The request line and headers of a request. `length` is that of the body; None: it comes in chunks."""
 
     method: str
     path: bytes
@@ -46,7 +46,7 @@ class RequestHead:
 
 
 class _Collector:
-    """What httptools calls; the names of headers are in lower case, as ASGI wants them."""
+    """The callbacks of httptools. Names of headers are in lower case, as ASGI requires."""
 
     __slots__ = ("complete", "headers")
 
@@ -110,7 +110,7 @@ def read_head(raw: bytes) -> RequestHead:
 
 
 def check_beginning(raw: bytearray, position: int) -> None:
-    """Check a head of which more is to come, from `position` on: what cannot become one is not waited for.
+    """Check an incomplete head from `position` on: one that can never become valid is refused at once.
 
     Raises:
         Problem: 400.

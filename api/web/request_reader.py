@@ -35,14 +35,14 @@ class RequestReader:
         return self.head is not None or bool(self._partial_head)
 
     def take_pending(self) -> bytes:
-        """Return what was fed and is to be fed again, in another turn of the event loop; often nothing."""
+        """Return data that must be fed again in another turn of the event loop; usually nothing."""
         if self._framing is None or not self._framing.pending:
             return b""
         pending, self._framing.pending = self._framing.pending, b""
         return pending
 
     def feed(self, data: bytes) -> bytes | None:
-        """Read on; return what follows the request when all of it is there, None before.
+        """Read on; return what follows the request once it is complete, None before.
 
         Raises:
             Problem: if it cannot be read, or is larger than what is taken.

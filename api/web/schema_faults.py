@@ -1,4 +1,4 @@
-"""Says what is wrong with an input, at a cost that the input cannot choose.
+"""Describes what is wrong with an input, at a bounded cost.
 
 `is_valid` decides, in time linear in the input. The description has a budget: errors are listed by outlines (see
 `schema_outline`), which never branch, of inputs that are small for them; of larger ones only the first is sought.
@@ -89,12 +89,12 @@ class _Search:
         self._size_bytes = size_bytes
         self._faults: dict[Fault, None] = {}
         self._vague: dict[Fault, None] = {}
-        """Said only if nothing better is found: a part of the schema that cannot be taken apart."""
+        """Errors used only if there are no better ones: a part of the schema that cannot be split further."""
         self._open: deque[tuple[str, Path]] = deque([("", ())])
         self._seen: set[tuple[str, Path]] = {("", ())}
 
     def run(self) -> list[Fault]:
-        """Return what was found before all was looked at, or the budget was spent. The first look is always taken."""
+        """Return the errors found until everything is checked or the budget is spent. At least one check is made."""
         end = time.thread_time() + BUDGET_SECONDS
         while self._open and len(self._faults) < MAX_FAULTS:
             at, path = self._open.popleft()
@@ -132,7 +132,7 @@ class _Search:
             self._faults |= dict.fromkeys([self._branch_fault(decided, where)])
 
     def _branch_fault(self, decided: dict[str, Json], where: Path) -> Fault:
-        """Say which way a decision went: for `oneOf` the outline has a decision as for `anyOf` before its own."""
+        """Return the error of a decision. For `oneOf`, the outline has a decision as for `anyOf` before its own."""
         [(decision, branches)] = decided.items()
         keyword = str(branches[0]["$ref"]).rsplit("/", 2)[-2] if branches else decision
         value = _part(self._input, where)

@@ -2,7 +2,7 @@
 
 Listing the errors of `anyOf` and `oneOf` lists those of each branch, for each level of a recursive schema: the cost is
 exponential in the depth of the input. Only deciding is not, since decisions are remembered. In an outline, whatever
-could branch is therefore decided only, behind `not: {not: ...}`. So are references that recurse: whoever lists errors
+could branch is therefore decided only, behind `not: {not: ...}`. So are references that recurse: listing errors
 goes on with the outline of what they refer to, at the place in the input where it failed.
 """
 

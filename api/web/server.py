@@ -33,7 +33,7 @@ _NO_DESCRIPTORS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, e
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that leaves the signals to us: attempts and Valkey are to end after it."""
+    """Uvicorn without its signal handlers: attempts and Valkey must end after the server."""
 
     def __init__(self, application: ASGIApp, limits: Limits) -> None:
         super().__init__(
@@ -91,7 +91,7 @@ class Acceptor:
         self._loop.add_reader(listening.fileno(), self._accept)
 
     def close(self) -> None:
-        """Stop. The socket is closed by whoever opened it."""
+        """Stop. The caller that opened the socket closes it."""
         if self._again is not None:
             self._again.cancel()
             self._again = None
@@ -99,7 +99,7 @@ class Acceptor:
         self._release_reserve()
 
     async def wait_closed(self) -> None:
-        """Wait for nothing: connections are waited for by the server."""
+        """Return at once: the server waits for connections."""
 
     def _accept(self) -> None:
         for _ in range(ACCEPTED_AT_ONCE):
@@ -124,7 +124,7 @@ class Acceptor:
             accepted.close()
 
     def _make_room(self, error: OSError) -> None:
-        """Free a descriptor: that of another connection, else the one in reserve, to refuse the newcomer."""
+        """Free a descriptor: of another connection, else the reserve, to accept and close the new connection."""
         self._failures += 1
         if not self._connections.make_room():
             self._release_reserve()

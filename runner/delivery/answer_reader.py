@@ -40,7 +40,7 @@ class AnswerReader:
 
     `interim` is the status of the last answer before it (1xx), `in_body` says that its head is over.
     `headers` are those that matter here, by names in lower case; of one that comes twice the first counts.
-    `garbage` is the beginning of what came instead of an answer. `finished` says that nothing more is worth reading.
+    `garbage` is the beginning of what came instead of an answer. `finished`: nothing more needs to be read.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Says why a delivery attempt failed, from the exception that ended it. Pure."""
+"""Describes why a delivery attempt failed, from the exception that ended it. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def excerpt(beginning: bytes) -> str:
 
 
 def no_http(garbage: bytes, *, is_tls: bool) -> str:
-    """Say that what came is not an answer of HTTP/1.x."""
+    """Describe an answer that is not HTTP/1.x."""
     if not is_tls and garbage[:1] in {b"\x15", b"\x16"} and garbage[1:2] == b"\x03":
         return "the receiver speaks TLS at this port: write https:// in the result_url"
     if garbage[3:4] in {b"\x04", b"\x07"} and garbage[:1] == b"\x00":
@@ -56,7 +56,7 @@ def no_http(garbage: bytes, *, is_tls: bool) -> str:
 
 
 def wants_https(status: int, body: bytes) -> bool:
-    """Whether an answer to a request in plain http says that https is spoken there: nginx, Apache and Go say so."""
+    """Return whether an answer to plain http reports that the port expects https, as nginx, Apache and Go do."""
     text = body.lower()
     return status == 400 and (b"https" in text or b"ssl" in text or b"tls" in text) and b"http" in text  # noqa: PLR2004
 

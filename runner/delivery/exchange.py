@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runner.delivery.stream import Stream
 
 ANSWER_SECONDS: Final = 1.0
-"""How long the rest of an answer is waited for: its status has said all that counts."""
+"""How long to wait for the rest of an answer: its status has decided already."""
 MARGIN_SECONDS: Final = 0.05
 """How long before the attempt's own end that ends: an answer that has come is an answer."""
 PIECE_BYTES: Final = 16 * 1024

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 
 REMEMBERED: Final = 64
-"""How many addresses of one name are remembered: it may answer with others each time."""
+"""How many addresses of one name are remembered: DNS may return different ones each time."""
 RESOLVE_SECONDS: Final = 3.0
 FRESH_SECONDS: Final = 5.0
-"""How long a name is not resolved again: a callback is not to wait for it each time."""
+"""How long a resolved name is reused, so that callbacks do not wait for DNS each time."""
 FRESH_SECONDS_AFTER_FAILURE: Final = 1.0
 
 
 class OwnUnknownError(Exception):
-    """It cannot be told whether an address is one of our own; the message names what does not resolve."""
+    """It is uncertain whether an address is one of our own; the message names what does not resolve."""
 
 
 class OwnAddresses:
-    """What our own names lead to. An address that was seen once stays ours, whatever the name leads to later."""
+    """The addresses of our own names. An address that was seen once stays ours, even if the name changes later."""
 
     def __init__(self, own: Sequence[tuple[str, int]], resolve: Resolve) -> None:
         self._own = [(host, port) for host, port in own if port and literal_address(host) is None]
@@ -76,7 +76,7 @@ class OwnAddresses:
         return [*((str(address), port) for address, port in self._met), *named]
 
     async def _renew(self, name: str) -> None:
-        """Resolve a name, unless that was done just now; whoever comes meanwhile waits for the same answer."""
+        """Resolve a name, unless that was done just now. Concurrent callers wait for the same answer."""
         if asyncio.get_running_loop().time() < self._fresh_until.get(name, 0):
             return
         asking = self._asking.get(name)

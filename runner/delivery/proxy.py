@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PROXY_AUTHENTICATION_REQUIRED: Final = 407
 FROM_EITHER: Final = frozenset({403, 502, 503, 504})
-"""What a proxy answers for itself, and a receiver too: where nothing tells them apart, both are named."""
+"""Statuses that a proxy or a receiver may send. Without a mark of the proxy, the message names both."""
 
 
 class ProxyError(Exception):
@@ -43,7 +43,7 @@ async def open_tunnel(stream: Stream, target: Target, proxy: Target) -> Stream:
 
 
 def own_words(answer: AnswerReader) -> str:
-    """Say what a proxy answered for itself."""
+    """Describe a proxy's own answer."""
     if answer.status == PROXY_AUTHENTICATION_REQUIRED:
         return f"{answer.status} (it requires a user and a password, or other ones: set them in {Env.CALLBACK_PROXY})"
     details = answer.headers.get("proxy-status") or answer.headers.get("x-squid-error")
@@ -51,7 +51,7 @@ def own_words(answer: AnswerReader) -> str:
 
 
 def is_its_own(answer: AnswerReader) -> bool:
-    """Whether an answer to a forwarded request is the proxy's own, as far as it says so."""
+    """Return whether an answer to a forwarded request is marked as the proxy's own."""
     says_so = "x-squid-error" in answer.headers or "error=" in answer.headers.get("proxy-status", "").lower()
     return answer.status == PROXY_AUTHENTICATION_REQUIRED or says_so
 

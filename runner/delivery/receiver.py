@@ -1,4 +1,4 @@
-"""What an attempt says of its receiver: how quick it is, and the account that its attempts are counted under. Pure."""
+"""What an attempt shows about its receiver: its speed, and the account that its attempts count under. Pure."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def on_connecting(tell: Callable[[Address], None]) -> None:
 
 
 def connecting(address: Address) -> None:
-    """Say that an address is about to be connected to."""
+    """Report that an attempt is about to connect to an address."""
     tell = _connecting.get()
     if tell is not None:
         tell(address)
 
 
 def standing_of(result: Try) -> Standing | None:
-    """Return what an attempt says of its receiver, or None if it says nothing.
+    """Return the standing of a receiver after an attempt, or None if the attempt shows nothing.
 
     Whoever answers within a second is good, be it 404: one task's wrong path is not the receiver's fault.
     """

@@ -21,7 +21,7 @@ BEGINNING_BYTES: Final = 64
 
 
 class NotTlsError(Exception):
-    """The other end does not speak TLS; `beginning` is what it said instead."""
+    """The other end does not speak TLS; `beginning` is what it sent instead."""
 
     def __init__(self, beginning: bytes) -> None:
         super().__init__(beginning)
@@ -111,7 +111,7 @@ class TlsStream:
         await self._flush()
 
     async def receive(self) -> bytes:
-        """Return what has come, nothing if nothing more will come, be it said so (close_notify) or not."""
+        """Return the bytes that have come, or nothing at the end, with or without close_notify."""
         while True:
             try:
                 return self._tls.read(RECEIVE_BYTES)
@@ -122,7 +122,7 @@ class TlsStream:
                 return b""
 
     def close(self) -> None:
-        """Say that nothing more comes, and close what is below."""
+        """Send close_notify, and close the stream below."""
         with suppress(ssl.SSLError, OSError, ValueError):
             self._tls.unwrap()
         self._below.send_at_once(self._outgoing.read())

@@ -1,4 +1,4 @@
-"""What a delivery attempt came to. Pure."""
+"""How a delivery attempt ended. Pure."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ NOT_SHOWN: Final = "not delivered; the cause is not shown (TASKPOST_CALLBACK_KEE
 
 
 def to_be_shown(result: Try) -> Try:
-    """Return what may be shown of a delivery attempt, to whoever can submit a task."""
+    """Return the parts of a delivery attempt that clients may see."""
     if not result.omitted:
         return result
     return Try(None if result.delivered else NOT_SHOWN, omitted=True)
 
 
 def of_answer(answer: AnswerReader, way: Way, now_seconds: float) -> Try:
-    """Judge what has come: a status decides, whatever came of the rest. `now_seconds` is Unix time."""
+    """Classify an answer. Its status decides, whatever follows. `now_seconds` is Unix time."""
     status = answer.status
     if status is None:
         return Try(_no_status(answer, way))
@@ -67,7 +67,7 @@ def of_answer(answer: AnswerReader, way: Way, now_seconds: float) -> Try:
 
 
 def too_long(allowed_seconds: float, sent_bytes: int, body_bytes: int, way: Way) -> str:
-    """Say that time was up."""
+    """Describe a timeout."""
     what = "answer" if way.is_open else "connection"
     sent = f": {sent_bytes} of {body_bytes} bytes were sent" if way.is_open and sent_bytes < body_bytes else ""
     return f"no {what} within {round(allowed_seconds, 1):g} seconds{sent}"

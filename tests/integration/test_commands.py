@@ -218,7 +218,7 @@ def test_a_redis_user_who_may_not_do_what_is_needed_is_said_plainly(data_directo
 )
 def test_an_error_of_the_system_ends_a_start_without_a_traceback(tmp_path, monkeypatch, fault):
     @asynccontextmanager
-    async def failing(_settings):
+    async def failing(*_):
         raise fault
         yield
 

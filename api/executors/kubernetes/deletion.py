@@ -38,7 +38,7 @@ class Deleter:
                 await self._delete_one(kind, one)
 
     async def hasten(self, seen: Seen) -> None:
-        """Shorten a program's grace period to `grace_seconds`: the longer one of its pod is for the runner beside it."""
+        """Shorten a program's grace period to `grace_seconds`: the longer one of its pod is for the runner."""
         if seen.is_container:
             for pod in [pod for pod in seen.pods.values() if not pod.deleted]:
                 await self._delete_one("pods", pod, grace_seconds=whole_seconds(self._grace_seconds))
