@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runner.report import Report, Started
 
 GIVE_WAY_SECONDS: Final = 0.2
-"""How much longer than its limit an attempt may take to say how it ended."""
+"""How much longer than its limit an attempt may take to report its outcome."""
 
 
 def main() -> int:
@@ -54,7 +54,7 @@ def _run(attempt: Attempt, report: Report) -> None:
     )
     until = began + started.left_ms / 1000
     if started.result_url is not None:
-        with suppress(Exception):  # of what a task has left there may be too little; what fails here fails later, alone
+        with suppress(Exception):  # the task may have used up a resource; a failed import fails again later, alone
             _import_delivery()
     is_ours = report.finish(outcome, body, finished_ms, until=until)
     if is_ours and started.result_url is not None:
@@ -80,7 +80,7 @@ def _import_delivery() -> None:
 
 
 def _deliver_in_time(attempt: Attempt, report: Report, url: str, body: bytes) -> None:
-    """Make the first delivery attempt, and wait for it no longer than a slot may be held, whatever hangs."""
+    """Make the first delivery attempt, for no longer than it may hold a slot, whatever hangs."""
     import threading  # noqa: PLC0415 - for those alone that have a delivery to make
 
     delivering = threading.Thread(target=_deliver, args=(attempt, report, url, body), name="deliver", daemon=True)

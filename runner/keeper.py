@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 READ_BYTES: Final = 64 * 1024
 FLOOD_PAUSE_SECONDS: Final = 0.001
-"""After each full read: who writes without end is slowed to some 60 MB/s, and costs no second CPU."""
+"""Pause after each full read: a program that writes without end is slowed to some 60 MB/s and costs no second CPU."""
 FLUSH_SECONDS: Final = 0.05
 FULL_DISK_PAUSE_SECONDS: Final = 1.0
 KILL_SECONDS: Final = 5.0
-"""How long what is left is waited for once it is killed: a process inside the kernel may not end."""
+"""How long to wait for killed processes: a process inside the kernel may not end."""
 ROUND_SECONDS: Final = 0.02
 LAST_READS: Final = 64
 HANDLED: Final = frozenset({signal.SIGTERM, signal.SIGCHLD})
@@ -132,7 +132,7 @@ class _Keeper:
         self._log.flush()
         if nothing_left and Env.LOCK_FILE in os.environ:
             with suppress(OSError):
-                os.truncate(os.environ[Env.LOCK_FILE], 0)  # there is nobody to be looked for
+                os.truncate(os.environ[Env.LOCK_FILE], 0)  # nothing is left to look for
         _end_as(self._status)
 
     def _wait(self) -> None:
@@ -177,7 +177,7 @@ class _Keeper:
         return True
 
     def _reap(self) -> bool:
-        """Reap what has ended; False if there are no more children."""
+        """Reap ended children; False if none remain."""
         with suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)

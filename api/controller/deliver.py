@@ -24,16 +24,16 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS: Final = 30.0
 EXTEND_SECONDS: Final = 8.0
-"""How often the leases of attempts under way are extended: an attempt with a large body may outlast one."""
+"""How often the leases of attempts in progress are extended: an attempt with a large body may outlast one."""
 POLL_SECONDS: Final = 10.0
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LAST_TRIES_SECONDS: Final = 2.0
-"""How long a service that stops waits for the attempts under way, so that they need not be repeated."""
+"""How long a stopping service waits for attempts in progress, so that they need not be repeated."""
 
 
 class Deliverer:
-    """Leases due deliveries and makes the attempts side by side. Whatever happens to a claim, they go on."""
+    """Leases due deliveries and makes their attempts concurrently. A failed claim does not end any of them."""
 
     def __init__(self, queue: Queue, sender: Sender, retry_seconds: Sequence[float]) -> None:
         self._deliveries = queue.deliveries
@@ -42,7 +42,7 @@ class Deliverer:
         self._tries: set[asyncio.Task[None]] = set()
 
     async def deliver(self, wake: asyncio.Event) -> None:
-        """Make attempts as they fall due, for ever. Only being cancelled, as the service stops, ends them."""
+        """Make attempts as they fall due, for ever. Only the shutdown of the service cancels them."""
         extending = asyncio.create_task(self._extend_leases())
         pause = FIRST_PAUSE_SECONDS
         try:
@@ -88,7 +88,7 @@ class Deliverer:
 
 @contextmanager
 def _going_on() -> Iterator[None]:
-    """Log what fails, and go on; a library may raise even `CancelledError` for reasons of its own."""
+    """Log failures, and go on; a library may even leak `CancelledError`."""
     try:
         yield
     except QueueUnavailable as fault:

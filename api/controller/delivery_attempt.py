@@ -1,4 +1,4 @@
-"""One delivery attempt of the service: its body is read, posted, and how that ended is recorded, whatever happens."""
+"""Makes one delivery attempt of the service: reads the body, posts it, and always records how that ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ READS_AT_A_TIME: Final = 2
 """Each takes a connection to Redis and, for a moment, more than one copy of the body."""
 READ_AGAIN_SECONDS: Final = 2.0
 RECORD_SECONDS: Final = 10.0
-"""How long recording is tried while Redis is away: what is not recorded is sent again."""
+"""How long recording is tried while Redis is down: an attempt that is not recorded is repeated."""
 FIRST_PAUSE_SECONDS: Final = 0.2
 CUT_SHORT: Final = "no answer within 1 second; too many others wait for slow receivers, so it is made again"
 BODY_GONE: Final = Try("the outcome is no longer kept")
@@ -50,7 +50,7 @@ class Attempts:
         self._reading = asyncio.Semaphore(READS_AT_A_TIME)
 
     async def make(self, flight: Flight, freed: Callable[[], None]) -> None:
-        """Make one attempt; call `freed` when it takes less room than before."""
+        """Make one attempt; call `freed` when it takes less of the budget than before."""
         task_id = flight.delivery.task_id
         at_seconds = time.time()
         try:
@@ -81,7 +81,7 @@ class Attempts:
         return *judge(result, flight.delivery.tries + 1, chance, self._retry_seconds), True
 
     async def _result(self, flight: Flight, at_seconds: float, freed: Callable[[], None]) -> Try:
-        """Return how the attempt ended; a fault of ours is an end like any other.
+        """Return how the attempt ended; a bug of ours counts as a failed attempt.
 
         Raises:
             NoPlaceError: if it was not made, for want of a place at its address.
@@ -100,7 +100,7 @@ class Attempts:
             return Try(what, duration_seconds=time.monotonic() - began)
 
     async def _post_in_time(self, flight: Flight, at_seconds: float, freed: Callable[[], None]) -> Try:
-        """Post the body. An attempt that takes long needs a place among the slow ones, or is cut short."""
+        """Post the body. An attempt that takes long needs a slow place, or is cut short."""
         on_connecting(lambda address: self._places.connecting(flight, account_of(address)))
         posting = asyncio.create_task(self._post(flight, at_seconds))
         try:
@@ -136,7 +136,7 @@ class Attempts:
         )
 
     async def _note_slow(self, flight: Flight) -> None:
-        """Say what the receiver is like before the attempt has ended, so that others to it wait apart."""
+        """Record that the receiver is slow before the attempt has ended, so that others to it wait apart."""
         try:
             await self._queue.deliveries.note(flight.delivery.result_url, "slow", flight.address)
         except QueueUnavailable as fault:
@@ -155,14 +155,14 @@ class Attempts:
             await report(flight.delivery.task_id, flight.token, status, delay_seconds, sent)
         except QueueUnavailable:
             raise
-        except Exception as fault:  # something in what it says
+        except Exception as fault:  # its answer has unexpected content
             logger.exception("delivery_failed", extra={"task_id": flight.delivery.task_id})
             error = f"how the attempt ended could not be recorded ({type(fault).__name__}, see the log of Taskpost)"
             plain = Try(None if sent.result.delivered else error, duration_seconds=sent.result.duration_seconds)
             await report(flight.delivery.task_id, flight.token, status, delay_seconds, replace(sent, result=plain))
 
     async def _record(self, flight: Flight, call: Callable[[], Awaitable[None]]) -> bool:
-        """Record something, again and again for a while if Redis is away; return whether that worked."""
+        """Record something, with repeats for a while if Redis is down; return whether that worked."""
         flight.holds_body = False
         until, pause = time.monotonic() + RECORD_SECONDS, FIRST_PAUSE_SECONDS
         while True:
@@ -191,5 +191,5 @@ async def _end(posting: asyncio.Task[Try]) -> Try | None:
     await asyncio.wait({posting})
     try:
         return posting.result()
-    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - of the task, and told by whoever awaits that
+    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the error of the task, which its other awaiter handles
         return None

@@ -1,4 +1,4 @@
-"""Which delivery attempts a service has room for: by number and by bytes, for each receiver and each address. Pure."""
+"""Bounds the delivery attempts of a service: in number and bytes, for each receiver and each address. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from api.queue.shapes import DueDelivery
 
 QUICK_PLACES: Final = 160
-"""For receivers that are not known to be slow. An attempt has such a place for a second; after that it is slow."""
+"""Places for receivers that are not slow. An attempt may hold one for a second; after that it counts as slow."""
 UNKNOWN_PLACES: Final = 144
-"""How many of them receivers may take of which nothing is known: the others are left to those that answer."""
+"""How many of them new receivers may take: the others are left to receivers that answer."""
 UNKNOWN_PER_ACCOUNT: Final = 112
-"""How many of those may be at one address: a stranger may choose as many names and ports as he likes."""
+"""How many of those may be at one address: a client can invent any number of names and ports."""
 KNOWN_PER_ACCOUNT: Final = 32
-"""How many others may be at one address: together they leave places to other addresses, should all fall silent."""
+"""How many other attempts may be at one address: if all fall silent, places for other addresses remain."""
 AGAIN_PLACES: Final = 240
 PER_RECEIVER: Final = 16
 PER_ACCOUNT: Final = 16
@@ -29,9 +29,9 @@ PER_ACCOUNT: Final = 16
 MEBIBYTE: Final = 2**20
 QUICK_BYTES: Final = 32 * MEBIBYTE
 AGAIN_BYTES: Final = 32 * MEBIBYTE
-"""How much the bodies of quick and of slow attempts take: 64 MiB together, of the chart's 512 for a service."""
+"""Bytes for the bodies of quick, and of slow, attempts: 64 MiB together, of the 512 MiB of a service in the chart."""
 SHARE_BYTES: Final = 16 * MEBIBYTE
-"""How much of that one receiver may take, or all slow ones at one address."""
+"""How much of that one receiver may take, or all slow receivers at one address."""
 SMALL_BYTES: Final = 64 * 1024
 """Bodies up to this size are not counted: those of all attempts together are 25 MiB."""
 
@@ -41,7 +41,7 @@ ANSWERED: Final = " answered"
 
 
 class NoPlaceError(Exception):
-    """There is no place for an attempt at the address that it was about to connect to."""
+    """The address that an attempt was about to connect to has no free place."""
 
 
 @dataclass(eq=False, slots=True)
@@ -66,7 +66,7 @@ class Flight:
 
 
 class Places:
-    """Keeps account of the attempts under way."""
+    """Counts the attempts in progress."""
 
     def __init__(self) -> None:
         self._flights: set[Flight] = set()
@@ -85,7 +85,7 @@ class Places:
         self._flights.discard(flight)
 
     def room(self) -> Room:
-        """Return what there is room for."""
+        """Return the free places and bytes."""
         quick = [flight for flight in self._flights if flight.is_quick]
         again = [flight for flight in self._flights if not flight.is_quick]
         known = [flight for flight in quick if flight.delivery.lane is Lane.KNOWN]
@@ -119,7 +119,7 @@ class Places:
                 raise NoPlaceError(account)
 
     def stay(self, flight: Flight) -> bool:
-        """Give a quick attempt that takes long a place among the slow ones, if there is one for it."""
+        """Move a quick attempt that takes long to a slow place, if one is free."""
         again = [one for one in self._flights if not one.is_quick]
         if flight.delivery.lane is Lane.KNOWN:
             flight.account = flight.account + ANSWERED
