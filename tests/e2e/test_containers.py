@@ -168,7 +168,7 @@ def test_one_that_is_suspended_while_it_runs_starts_again(release, receiver):
     release.running(task_id)
     release.suspend(task_id, suspended=True)
     release.waits_for(task_id, "suspended")
-    assert release.task(task_id)["task_status"] == "starting"
+    release.when(task_id, lambda task: task["task_status"] == "starting")
     release.suspend(task_id, suspended=False)
     outcome = receiver.of(task_id)
     assert (outcome["status"], outcome["attempt"], outcome["result"]) == ("done", 1, 1)
@@ -182,7 +182,11 @@ def test_a_runner_that_is_killed_half_way_goes_on(release, receiver, number):
     do.insert(2, ["write", "result.json", "[1]"])
     task_id = release.submit("program", {"do": do}, receiver.url)
     release.when(task_id, lambda task: task["task_percent_done"] == 20)
-    (runner,) = [one for one in processes_of([release.pod_of(task_id)]) if "runner" in one.cmdline()]
+    (runner,) = [
+        one
+        for one in processes_of([release.pod_of(task_id)])
+        if "sidecar" in one.cmdline() and "dumb-init" not in one.cmdline()
+    ]
     runner.send_signal(number)
     release.when(task_id, lambda task: task["task_percent_done"] == 80)
     outcome = receiver.of(task_id)

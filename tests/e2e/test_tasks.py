@@ -234,7 +234,7 @@ def test_a_job_that_is_suspended_while_it_runs_starts_again(release):
     release.running(task_id)
     release.suspend(task_id, suspended=True)
     release.waits_for(task_id, "suspended")
-    assert release.task(task_id)["task_status"] == "starting"
+    release.when(task_id, lambda task: task["task_status"] == "starting")
     release.suspend(task_id, suspended=False)
     seen = release.ended(task_id)
     assert (seen["task_status"], seen["attempt"]) == ("done", 1)
