@@ -52,7 +52,7 @@ async def do_all(duties: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
     """Run duties side by side, each supervised, until cancelled.
 
     Raises:
-        RuntimeError: if one ends all the same; then all are ended, so that whoever runs them can begin them again.
+        RuntimeError: if one ends all the same. Then all are cancelled, so that the caller can start them again.
     """
     running = [asyncio.create_task(supervise(name, duty), name=name) for name, duty in duties.items()]
     try:

@@ -1,6 +1,6 @@
 """Compiles the input schemas of task types, by the same rules wherever one is read: nothing is ever fetched.
 
-A schema is refused if a reference leaves it, or if a pattern cannot be matched in linear time: whoever submits a task
+A schema is refused if a reference leaves it, or if a pattern cannot be matched in linear time: the client of a task
 chooses the text that is matched.
 """
 

@@ -16,7 +16,7 @@
 {{- $receiver := $settings.undelivered_max_bytes_per_receiver | default 33554432 | int64 -}}
 {{- $all := $settings.undelivered_max_bytes | default 134217728 | int64 -}}
 {{- if lt $receiver $one }}
-{{- fail (printf "settings.undelivered_max_bytes_per_receiver is %d: it must be at least %d, which is what one result of settings.result_max_bytes takes. Make it larger, or that smaller." $receiver $one) }}
+{{- fail (printf "settings.undelivered_max_bytes_per_receiver is %d: it must be at least %d, which one result of settings.result_max_bytes takes. Increase the first or decrease the second." $receiver $one) }}
 {{- end }}
 {{- if lt $all $receiver }}
 {{- fail (printf "settings.undelivered_max_bytes is %d: it must be at least settings.undelivered_max_bytes_per_receiver, %d." $all $receiver) }}
@@ -38,14 +38,14 @@
 {{- $held := add $queue $retention $undelivered (mul $length 4096) (mul $keys 128) $clients -}}
 {{- $room := div (mul $maxmemory 9) 10 -}}
 {{- if gt $held $room }}
-{{- fail (printf "valkey.maxmemory is %s, of which nine tenths are for data, %d MiB: settings.queue_max_bytes (%d MiB), retention_max_bytes (%d MiB) and undelivered_max_bytes (%d MiB), 4 KiB for each of queue_max_length (%d), 128 bytes for each of idempotency_max_keys (%d) and valkey.maxmemoryClients (%d MiB) are %d MiB together. Make it larger, and valkey.resources.limits.memory with it, or some of these smaller." (toString .Values.valkey.maxmemory) (div $room 1048576) (div $queue 1048576) (div $retention 1048576) (div $undelivered 1048576) $length $keys (div $clients 1048576) (div (add $held 1048575) 1048576)) }}
+{{- fail (printf "valkey.maxmemory is %s, of which nine tenths are for data, %d MiB: settings.queue_max_bytes (%d MiB), retention_max_bytes (%d MiB) and undelivered_max_bytes (%d MiB), 4 KiB for each of queue_max_length (%d), 128 bytes for each of idempotency_max_keys (%d) and valkey.maxmemoryClients (%d MiB) are %d MiB together. Increase valkey.maxmemory, and valkey.resources.limits.memory with it, or decrease some of the others." (toString .Values.valkey.maxmemory) (div $room 1048576) (div $queue 1048576) (div $retention 1048576) (div $undelivered 1048576) $length $keys (div $clients 1048576) (div (add $held 1048575) 1048576)) }}
 {{- end }}
 {{- with dig "limits" "memory" "" .Values.valkey.resources }}
 {{- $limit := include "taskpost.bytes" . | int64 -}}
 {{- $slots := mul ($settings.concurrency | default 10 | int64) (add $result 2097152) -}}
 {{- $least := add (div (mul $maxmemory 3) 2) $slots -}}
 {{- if lt $limit $least }}
-{{- fail (printf "valkey.resources.limits.memory is %s: it must be at least %d MiB, which is one and a half times valkey.maxmemory (%s), for the rewriting of the append-only file, and %d MiB for the results and inputs of settings.concurrency (%d) attempts. Make it larger, or these smaller." (toString .) (div (add $least 1048575) 1048576) (toString $.Values.valkey.maxmemory) (div $slots 1048576) ($settings.concurrency | default 10 | int64)) }}
+{{- fail (printf "valkey.resources.limits.memory is %s: it must be at least %d MiB, which is one and a half times valkey.maxmemory (%s), for the rewriting of the append-only file, and %d MiB for the results and inputs of settings.concurrency (%d) attempts. Increase the limit, or decrease the others." (toString .) (div (add $least 1048575) 1048576) (toString $.Values.valkey.maxmemory) (div $slots 1048576) ($settings.concurrency | default 10 | int64)) }}
 {{- end }}
 {{- end }}
 {{- end }}

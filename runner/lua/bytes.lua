@@ -29,7 +29,7 @@ local function count_kept(bytes)
   return redis.call('HINCRBY', key('totals'), 'kept_bytes', integer(bytes))
 end
 
--- A receiver is named here for as long as something waits for it.
+-- A receiver is listed here while something waits for it.
 -- -> how much waits in total and for this receiver
 local function count_undelivered(receiver, bytes)
   local total = redis.call('HINCRBY', key('totals'), 'undelivered_bytes', integer(bytes))
@@ -44,7 +44,7 @@ local function is_open(delivery)
   return delivery == 'pending' or delivery == 'sending'
 end
 
--- Counts an ended task anew when its delivery is opened or closed. What waits for a receiver stands in the order of its coming.
+-- Counts an ended task again when its delivery is opened or closed. Results wait for a receiver in the order of their arrival.
 local function recount(task_id, receiver, bytes, was_open, open)
   if was_open == open then
     return
@@ -60,7 +60,7 @@ local function recount(task_id, receiver, bytes, was_open, open)
   end
 end
 
--- Counts what an ended task holds more than before, or less. One that ended before there was such a count has none.
+-- Counts the change in the bytes of an ended task. A task that ended under an earlier version has no count.
 local function charge(task_id, receiver, delivery, more)
   local record = key('task', task_id)
   if more == 0 or not redis.call('HMGET', record, 'bytes')[1] then
@@ -74,8 +74,8 @@ local function charge(task_id, receiver, delivery, more)
   end
 end
 
--- Counts a task less of those that may still bring a result for a receiver: it has ended. One that was accepted before
--- there was such a count has no such field.
+-- Counts one task less that may still bring a result for a receiver, because it has ended. A task accepted by an
+-- earlier version does not have this field.
 local function expect_no_more(task_id, receiver)
   if redis.call('HDEL', key('task', task_id), 'expected') == 1 and redis.call('HINCRBY', key('expected'), receiver, -1) <= 0 then
     redis.call('HDEL', key('expected'), receiver)

@@ -1,4 +1,4 @@
--- Put before every verb, after library.lua: receivers, deliveries, and what the end of a task records.
+-- Put before every script, after library.lua: receivers, deliveries, and the record of a task's end.
 
 -- Where a callback goes, as far as fairness between receivers needs it: `host:port` of its URL, in lower case.
 local function host_of(result_url)
@@ -12,8 +12,8 @@ local function is_of_host(result_url, host)
   return host == '' or found == host or string.gsub(found, ':%d+$', '') == host
 end
 
--- What the last attempt to a receiver (`host_of` its URL) was like, kept for a day, in bounded number: whoever claims
--- deliveries forgets the oldest. -> 'good' (answered within a second), 'failed' (it was quick, but refused, or said 5xx),
+-- The standing of a receiver (`host_of` its URL) after its last attempt, kept for a day, in bounded number: claiming
+-- deliveries forgets the oldest. -> 'good' (answered within a second), 'failed' (quick, but refused or answered 5xx),
 -- 'slow' (no answer within a second) or false; then its account: the address that was connected to, as text
 local RECEIVER_MILLISECONDS = 24 * 3600 * 1000
 local LONGEST_HOST = 300 -- no longer name can be resolved
@@ -30,13 +30,13 @@ local function receiver(host)
   return standing, account
 end
 
--- Receivers wait in three lanes: `first` are those of which nothing is known, `known` those that answer, and in `again`
--- those that are slow wait together with all others of their account.
+-- Receivers wait in three lanes: `first` are new ones, `known` those that answer, and in `again`
+-- slow ones wait together with all others of their account.
 local function lane_of(standing)
   return not standing and 'first' or standing == 'slow' and 'again' or 'known'
 end
 
--- The score of a receiver in its lane is when its earliest delivery is due, or another time: whoever claims puts it right.
+-- The score of a receiver in its lane is the time when its earliest delivery is due. It may be wrong until the next claim corrects it.
 local function put_in_lane(host, due)
   local standing, account = receiver(host)
   local lane = lane_of(standing)
@@ -51,7 +51,7 @@ end
 -- Slow receivers that have answered before are counted apart from those at their address that never have.
 local ANSWERED = ' answered'
 
--- Keeps what an attempt to a receiver was like; an empty account leaves the one that is known.
+-- Records the standing of a receiver; with an empty account the recorded one stays.
 local function note_receiver(host, standing, account)
   if #host > LONGEST_HOST then
     return
@@ -69,7 +69,7 @@ local function note_receiver(host, standing, account)
   end
 end
 
--- Runners hold slots while they make the first attempt, so few may do so at a time for receivers of which nothing is known,
+-- Runners hold slots while they make the first attempt, so few may do so at a time for new receivers,
 -- and one for each receiver. A probe that took long is remembered for a while.
 local PROBES = 2
 local PROBE_MILLISECONDS, SLOW_PROBE_MILLISECONDS = 3 * 1000, 10 * 1000
@@ -121,7 +121,7 @@ local function unschedule_delivery(host, task_id)
   redis.call('ZREM', key('due', host), task_id)
 end
 
--- The one place where how far a delivery is changes; those that are open and those given up are indexed, and counted.
+-- The one place where the status of a delivery changes. Open and dead deliveries are indexed, and counted.
 local function set_delivery(task_id, status)
   local record = key('task', task_id)
   local fields = redis.call('HMGET', record, 'delivery', 'bytes', 'result_url')

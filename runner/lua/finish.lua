@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- The runner records the outcome, its body and a due delivery in one step. Repeated by the same attempt it changes
 -- nothing and answers the same. The first delivery attempt is leased to the runner, under the attempt's token, unless the
--- receiver is one that may keep it waiting: then it is the service's at once.
+-- receiver may be slow: then the service makes it at once.
 -- A failure that is to be tried again, by the type's rules or because the task asks for it, is no outcome: it is noted, and
 -- the attempt's end brings the task back to the queue.
 -- ARGV: task_id, attempt, token, state, error_code, error_message, body, finished, lease_milliseconds, tenths,

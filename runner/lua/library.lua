@@ -14,7 +14,7 @@ local MOVES = {
   cancelled = {},
 }
 
--- Time for people and for ids. Somebody may set it to anything at any moment.
+-- Time for people and for ids. This clock may be set to anything at any moment.
 local function wall_milliseconds()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -154,7 +154,7 @@ end
 
 local MAX_ATTEMPTS_TOLD, MAX_BYTES_TOLD = 20, 4096
 
--- Keeps of an attempt that was lost, failed or interrupted when and why, for people: of so many, and of so many bytes.
+-- Records when and why an attempt was lost, failed or interrupted, for people; bounded in number and bytes.
 local function keep_past_attempt(task_id, attempt, code, message)
   local attempts, record = key('attempts', task_id), key('task', task_id)
   local past = cjson.encode({ tonumber(attempt), wall_milliseconds(), code, message })
@@ -183,7 +183,7 @@ local function free_slot(task_id, task_type, attempt)
   return freed
 end
 
--- Whether an attempt waits for its release, and not for anything on which its start deadline counts.
+-- Whether an attempt waits for its release: during that time its start deadline stands still.
 local function waits_for_release(code)
   return code == 'suspended' or code == 'terminating'
 end
@@ -198,7 +198,7 @@ local function leave_slot(task_id, task_type, attempt)
   end
 end
 
--- One that is released has a slot again, at once, even if all are taken: it has its place in the cluster already.
+-- A released attempt has a slot again at once, even if all are taken: its pod may be running already.
 local function return_to_slot(task_id, task_type, attempt)
   local member = task_id .. ':' .. attempt
   if redis.call('ZREM', key('suspended', task_type), member) == 1 then

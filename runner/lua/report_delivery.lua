@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- A sender reports one attempt. Its lease's token must be the current one; a late report can only raise to delivered,
--- and not even that once the delivery has been given another URL: it was to the old one.
+-- and does not even do that once the delivery has another URL: the attempt went to the old one.
 -- What is kept of a good first attempt is short and lies in the record; of all others the newest are kept.
 -- ARGV: task_id, token, status (delivered | pending | dead | blocked), delay_milliseconds, error,
 --       try ('': nothing was tried, the delivery is only put back), answer,
---       standing of the receiver ('': says nothing of it), its account ('': as it was), counts: 0 if it costs nothing
---       of the schedule
+--       standing of the receiver ('': no change), its account ('': no change), counts: 0 if it does not count in the
+--       schedule
 -- -> the status that now holds, or false if nothing is known of such a delivery
 local MAX_TRIES, SHORT = 20, 64
 local task_id, token, status, delay, fault = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]

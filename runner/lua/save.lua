@@ -1,6 +1,6 @@
 #!lua
--- The runner keeps a task's own data for the attempt after this one. They go when the task ends. While the queue is as full
--- as it may be what was saved before stays instead: waiting tasks take what they have saved with them.
+-- The runner keeps a task's own data for the attempt after this one. They are deleted when the task ends. While the queue is
+-- full, the data saved before stays instead, because saved data counts as input while the task waits.
 -- ARGV: task_id, attempt, token, data
 -- -> 1, or 0 if this attempt is no longer the task's current one, or 2 if there is no room
 local task_id = ARGV[1]

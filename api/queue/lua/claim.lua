@@ -13,7 +13,7 @@ end
 if slots_used() >= concurrency then
   return false
 end
--- What runs may bring a result: room is made first, so that more is never held than the bounds and one result for each slot.
+-- A running task may bring a result. Room is made first, so Redis never holds more than the bounds and one result for each slot.
 make_room(ROOM_STEP)
 local bound = bounds()
 if tonumber(redis.call('HGET', key('totals'), 'kept_bytes') or 0) > bound.kept then
@@ -41,7 +41,7 @@ local function head_of(task_type)
 end
 
 local first, first_type, retries, pause, codes
--- When as many are suspended as may be, no more is started of the types whose attempts are.
+-- At the limit of suspended attempts, types with suspended attempts get no further claim.
 local suspended_full = suspended_attempts() >= most_suspended
 for index = 6, #ARGV, 5 do
   local task_type, limit = ARGV[index], tonumber(ARGV[index + 1])

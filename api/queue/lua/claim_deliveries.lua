@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Leases due deliveries to one sender: first to receivers that answer, then to those of which nothing is known, then to
--- slow ones, which have a bound for all of an account. Whoever was looked at goes to the end of its lane. A lease that
--- runs out makes its delivery due again; one that ran out too often in a row, with nothing recorded, is given up.
+-- Leases due deliveries to one sender: first to receivers that answer, then to new ones, then to
+-- slow ones, which have a bound for each account. A receiver that was served goes to the end of its lane. A lease that
+-- expires makes its delivery due again; a delivery with too many expired leases in a row is given up.
 -- ARGV: lease_milliseconds, token, and the room as JSON: { quick, again: { places, used_bytes, max_bytes },
 --       unknown: places of `quick`, per_receiver, per_unknown, per_account, known_per_account, share_bytes, small_bytes,
 --       receivers, accounts (of `again`), known_accounts: { name: { places used, bytes used } } }
@@ -22,7 +22,7 @@ local function used_by(users, name)
   return users[name]
 end
 
--- Whether a body may be read now. One that is larger than its bound has to wait until it is alone; the first that waits
+-- Whether a body may be read now. A body larger than its bound waits until it is alone. The first that waits
 -- for the pool keeps its turn, and others that are not small wait behind it.
 local function fits(pool, holders, host, bytes)
   if bytes <= room.small_bytes then
@@ -40,7 +40,7 @@ local function fits(pool, holders, host, bytes)
   return true
 end
 
--- -> what is known of a delivery, or false if there is none; a record that somebody spoilt stops no other delivery
+-- -> the record of a delivery, or false if there is none; a damaged record does not stop other deliveries
 local function look_up(task_id)
   local fields = redis.pcall('HMGET', key('task', task_id), 'result_url', 'delivery', 'delivery_attempts', 'delivery_before',
     'delivery_lost')

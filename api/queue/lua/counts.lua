@@ -15,7 +15,7 @@ for index = 1, 4 do
   totals[index] = totals[index] or '0'
 end
 totals[5] = integer(number_of_keys(ARGV[1]))
--- Lanes are served in turn, so their scores tell who is next and not who is late; a glance at the next ones is enough.
+-- Lanes are served in turn, so a score is the order and not the due time: only the next receivers are read.
 local GLANCE = 100
 local late, now = 0, now_milliseconds()
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Keeps the leases of deliveries whose attempts are under way.
+-- Extends the leases of deliveries whose attempts are in progress.
 -- ARGV: lease_milliseconds, then task_id and token for each
 local due = integer(now_milliseconds() + tonumber(ARGV[1]))
 for index = 2, #ARGV, 2 do

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Gives the delivery of one task up: it is dead, whoever sends it, and can be asked for again.
+-- Gives up the delivery of one task: it is dead, also while an attempt is in progress, and can be redelivered.
 -- ARGV: task_id, reason
 -- -> { 'unknown' | 'no_callback' | 'not_ended' | 'delivered' | 'given_up', view or false }
 local task_id = ARGV[1]

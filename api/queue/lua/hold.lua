@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Keeps which types the leader holds back now, for whoever shows why a task waits. What was kept before goes.
+-- Records which types the leader has paused now, to show why their tasks wait. Replaces the earlier record.
 -- ARGV: owner, then for each type its name and the reason as JSON
 -- -> the number of types; NOTLEADING
 if not leads(ARGV[1]) then

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Keeps why an attempt that is starting has not begun yet, or that one which runs is being suspended.
+-- Records why a starting attempt has not begun yet, or that a running one is being suspended.
 -- While it waits for its release its start deadline stands still, and while its Job is suspended its slot is for others.
--- What it has used of the deadline in all of its releases is `start_used`: one that can never start fails at last.
+-- `start_used` is the part of the deadline used in all releases, so an attempt that can never start fails.
 -- ARGV: task_id, attempt, waiting_code (empty: nothing is in its way), waiting_message, owner
 -- -> 1, or 0 if this attempt is not the current one or has begun; NOTLEADING
 if not leads(ARGV[5]) then

@@ -2,7 +2,7 @@
 -- Makes the delivery of one task due at once, to another URL if one is given.
 -- ARGV: task_id, URL or ''
 -- -> { 'unknown' | 'no_callback' | 'not_ended' | 'gone' | 'due' | 'sending' | 'full_receiver' | 'full_undelivered',
---      view or false, bytes that wait if there is no room, why the result is gone if that is known }
+--      view or false, bytes that wait if there is no room, why the result is gone if that is recorded }
 local task_id = ARGV[1]
 local fields = redis.call('HMGET', key('task', task_id), 'state', 'result_url')
 local code

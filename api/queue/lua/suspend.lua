@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Takes an attempt that was suspended back to where it was before it began: its token stays, and whoever begins it next
--- may. What interrupted it is kept among its attempts. Unless it is released already it gives its slot to others.
+-- Moves a suspended attempt back to `starting` and clears its holder: its token stays, and only a new runner can begin
+-- it. The interruption is kept among its attempts. Unless it is released already, others get its slot.
 -- ARGV: task_id, attempt, code, message, released (1 | 0), owner
 -- -> 1, or 0 if this attempt is not the current one or has not begun; NOTLEADING
 if not leads(ARGV[6]) then

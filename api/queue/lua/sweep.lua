@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Retention, one small step, and room for what is not delivered.
+-- Retention: one small step. Also drops results if too many bytes wait for delivery.
 -- A forgotten id is remembered for as long again, in bounded number, so that its absence can be explained.
 -- ARGV: max_age_milliseconds, max_count, max_bytes, step
 -- -> { how many tasks were forgotten, JSON of { task_id, receiver, bytes } for each result that was dropped }

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Moves the steady clock on by what has passed on the monotonic clock of a service's machine, however the wall clock of
--- Redis moved meanwhile. A machine that has never ticked has nothing to go by but the wall clock since the last tick.
+-- Advances the steady clock by the time that passed on the monotonic clock of a service's machine, whatever the wall clock of
+-- Redis did meanwhile. For a machine that has never ticked, the wall clock since the last tick is used.
 -- ARGV: the name of a monotonic clock, which is the same for all processes on a machine until it boots; its milliseconds
 -- -> the steady clock, in milliseconds
 local MOST_SOURCES = 16

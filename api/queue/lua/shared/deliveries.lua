@@ -1,4 +1,4 @@
--- Deliveries as people steer them: for the verbs of the service.
+-- Deliveries that clients repeat or give up: for the scripts of the service.
 
 -- Whether a delivery has been tried since it was last asked for. What waits and was tried has failed.
 local function tried_in_vain(task_id)
@@ -6,8 +6,8 @@ local function tried_in_vain(task_id)
   return tonumber(fields[1] or 0) > tonumber(fields[2] or 0)
 end
 
--- How much waits for a receiver, and how much more what is accepted for it may still bring: as large a result each as those
--- that wait, if its last attempt was slow or failed, or the oldest of these has been tried in vain; else nothing says that any will wait.
+-- How many bytes wait for a receiver, and how many the accepted tasks may add. Each counts with the size of the results
+-- that wait already, if the last attempt was slow or failed, or the oldest waiting result was tried in vain; else with nothing.
 local function waits_for(host)
   local waits = tonumber(redis.call('ZSCORE', key('undelivered'), host) or 0)
   local each = TASK_BYTES
@@ -21,7 +21,7 @@ local function waits_for(host)
   return waits, tonumber(redis.call('HGET', key('expected'), host) or 0) * each, each
 end
 
--- Whether there is no room for one more result of a receiver, of so many bytes if that is known. Over the bound of all, only those that have their share of
+-- Whether there is no room for one more result of a receiver, of so many bytes if given. Over the bound of all, only receivers that have their share of
 -- it or more are refused.
 -- -> false, or { 'full_receiver' | 'full_undelivered', how much waits }
 local function no_room(receiver, bytes)
@@ -49,8 +49,8 @@ local function no_room(receiver, bytes)
 end
 
 -- Makes a delivery due at once, with its whole schedule before it, to another URL if one is given. One that is being sent
--- is left to its sender, unless its URL changes: then whatever that sender reports is no longer heard.
--- -> its status before, false if there is no outcome to deliver any more, or what `no_room` says
+-- is left to its sender, unless its URL changes: then the report of that sender is ignored.
+-- -> its status before, false if the outcome is no longer kept, or the answer of `no_room`
 local function redeliver(task_id, new_url)
   local record = key('task', task_id)
   local fields = redis.call('HMGET', record, 'delivery', 'result_url', 'delivery_attempts', 'bytes')

@@ -1,5 +1,5 @@
--- Idempotency keys: what is remembered of each is of one small size, in a hash for each hour, which
--- goes as a whole. Which hashes there are is in a list: no step of the clock hides one.
+-- Idempotency keys: each takes one small, fixed size in a hash for each hour, which
+-- is deleted as a whole. A list names all hashes, so that no step of the clock hides one.
 -- Keys and bodies come as digests of 16 bytes.
 
 local HOUR_MILLISECONDS = 3600 * 1000
@@ -19,7 +19,7 @@ local function unpacked(bytes)
     string.sub(text, 21) }, '-')
 end
 
--- The starts of the hashes whose keys are still to be known, oldest first; those before them are deleted.
+-- The starts of the hashes whose keys are still remembered, oldest first; earlier hashes are deleted.
 local function buckets(client, lifetime)
   local starts, oldest = key('keys', client), now_milliseconds() - lifetime - HOUR_MILLISECONDS
   local first = redis.call('LINDEX', starts, 0)
@@ -39,7 +39,7 @@ local function number_of_keys(client)
   return number
 end
 
--- The task that a key was used for, and the digest of its body; nil if it is not known.
+-- The task that a key was used for, and the digest of its body; nil for a new key.
 local function known_task(client, key_digest, lifetime)
   for _, start in ipairs(buckets(client, lifetime)) do
     local found = redis.call('HGET', bucket_of(client, start), key_digest)

@@ -1,4 +1,4 @@
--- Retention, and what becomes of results that too much waits beside: for the verbs of the service.
+-- Retention, and dropping results when too many bytes wait for delivery: for the scripts of the service.
 
 local MAX_REMEMBERED = 10000
 local MAX_NOTICES = 1000
@@ -20,8 +20,8 @@ local function forget(task_id, task_type, state, max_age)
   end
 end
 
--- Of the tasks longest ended, looks at a few and forgets those past the age, or over the count or the bytes. One whose
--- delivery is still due, or whose attempt still holds a slot, goes to the end of the line instead.
+-- Checks a few of the tasks that ended first, and forgets those past the age, or over the count or the bytes. A task whose
+-- delivery is still due, or whose attempt still holds a slot, moves to the end of the line instead.
 -- -> how many were forgotten
 local function retain(max_age, max_count, max_bytes, step)
   local ended, now, forgotten = key('ended'), now_milliseconds(), 0
@@ -48,7 +48,7 @@ local function retain(max_age, max_count, max_bytes, step)
   return forgotten
 end
 
--- Gives a delivery up, with a reason: nobody's lease of it holds any more.
+-- Gives up a delivery, with a reason: every lease of it ends.
 local function give_up(task_id, result_url, reason)
   unschedule_delivery(host_of(result_url), task_id)
   set_delivery(task_id, 'dead')
@@ -78,7 +78,7 @@ local function drop_oldest(receiver, task_id, reason)
   redis.call('LTRIM', key('dropped'), -MAX_NOTICES, -1)
 end
 
--- Of the receivers that most waits for, the first whose oldest result has been tried in vain; else that with most.
+-- The receiver to drop from: of those with the largest backlogs, the first whose oldest result was tried in vain, else the largest.
 local function heaviest()
   local first
   for _, receiver in ipairs(redis.call('ZREVRANGE', key('undelivered'), 0, LOOKED_AT - 1)) do
@@ -92,7 +92,7 @@ local function heaviest()
 end
 
 -- While more waits for a receiver than the bounds allow, or in total, the oldest results are dropped: of that receiver, or
--- of the one that most waits for. The newest of a receiver stays.
+-- of the one with the largest backlog. The newest of a receiver stays.
 -- -> how many were dropped
 local function make_room(most)
   local bound, dropped = bounds(), 0
