@@ -46,7 +46,7 @@ class QueueCollector(Collector):
         yield _gauge("taskpost_queued_input_bytes", "Bytes of input that wait.", counts.queued_bytes)
         stored = counts.kept_bytes + counts.undelivered_bytes
         yield _gauge("taskpost_stored_body_bytes", "Bytes that ended tasks hold, with their outcomes.", stored)
-        undelivered = "Bytes of those whose callback is not delivered yet."
+        undelivered = "Bytes of ended tasks whose callback is not delivered yet."
         yield _gauge("taskpost_undelivered_bytes", undelivered, counts.undelivered_bytes)
         dropped = "Results that were dropped because too much waited for delivery."
         yield CounterMetricFamily("taskpost_results_dropped", dropped, value=counts.results_dropped)

@@ -66,7 +66,7 @@ _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
     Code.RESULT_DROPPED: (
         410,
         "Too much waited for delivery, and this result was dropped.",
-        "The result was dropped: more than 33554432 bytes of results waited for example.com.",
+        "The result is gone: more than 33554432 bytes waited for example.com: this was the oldest, and was dropped.",
     ),
     Code.RESULT_GONE: (410, "Retention has taken the result.", "The result is no longer kept."),
     Code.BODY_TOO_LARGE: (

@@ -200,6 +200,7 @@ async def test_when_results_come_all_the_same_the_oldest_are_dropped_and_say_so(
         assert "oldest" in task["delivery"]["last_error"]
         answer = await place.http.get(f"/api/tasks/{task_id}/result")
         assert (answer.status_code, answer.json()["code"]) == (410, "result_dropped")
+        assert answer.json()["detail"].count("dropped") == 1
         assert task["delivery"]["last_error"] in answer.json()["detail"]
         again = await place.http.post(f"/api/tasks/{task_id}/redeliver")
         assert (again.status_code, again.json()["code"]) == (410, "result_dropped")

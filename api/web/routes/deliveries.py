@@ -50,7 +50,7 @@ async def redeliver_task(request: Request, task_id: str) -> Response:
     _check(redelivered.code, redelivered.task)
     match redelivered.code:
         case "gone" if redelivered.detail:
-            raise Problem(410, Code.RESULT_DROPPED, f"The result was dropped: {redelivered.detail}.")
+            raise Problem(410, Code.RESULT_DROPPED, f"The result is gone: {redelivered.detail}.")
         case "gone":
             raise Problem(410, Code.RESULT_GONE, "The result is no longer kept.")
         case "full_receiver" | "full_undelivered":

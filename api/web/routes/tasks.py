@@ -85,7 +85,7 @@ async def read_result(request: Request, task_id: str) -> Response:
     if stored.state is not None and stored.state not in ENDS:
         raise Problem(409, Code.NOT_ENDED, f"The task is {stored.state}; its result is there when it has ended.")
     if stored.dropped is not None:
-        raise Problem(410, Code.RESULT_DROPPED, f"The result was dropped: {stored.dropped}.")
+        raise Problem(410, Code.RESULT_DROPPED, f"The result is gone: {stored.dropped}.")
     if stored.body is None:
         raise Problem(410, Code.RESULT_GONE, "The result is no longer kept.")
     return bytes_answer(stored.body)
