@@ -16,7 +16,7 @@
 {{- $receiver := $settings.undelivered_max_bytes_per_receiver | default 33554432 | int64 -}}
 {{- $all := $settings.undelivered_max_bytes | default 134217728 | int64 -}}
 {{- if lt $receiver $one }}
-{{- fail (printf "settings.undelivered_max_bytes_per_receiver is %d: it must be at least %d, which one result of settings.result_max_bytes takes. Increase the first or decrease the second." $receiver $one) }}
+{{- fail (printf "settings.undelivered_max_bytes_per_receiver is %d: it must be at least %d, which is what one result of settings.result_max_bytes takes. Increase the first or decrease the second." $receiver $one) }}
 {{- end }}
 {{- if lt $all $receiver }}
 {{- fail (printf "settings.undelivered_max_bytes is %d: it must be at least settings.undelivered_max_bytes_per_receiver, %d." $all $receiver) }}

@@ -14,13 +14,10 @@ from api.controller.deliver import Deliverer
 from api.controller.dispatch import Dispatcher
 from api.controller.lead import Leadership
 from api.controller.listen import Wakeups, listen
-from api.controller.settle import Settler
-from api.controller.starts import StartBook
 from api.controller.supervise import cancel, supervise, wait_at_most
 from api.controller.sweep import sweep
 from api.controller.withdraw import STEP, UNKNOWN_SECONDS, Withdrawer
 from api.core import ends
-from api.core.decisions import Limits
 from api.core.observation import AttemptId, Observation, Phase, Program, StopReason
 from api.core.task import Reason
 from api.core.task_types import NO_RETRIES, RetryRule
@@ -88,33 +85,10 @@ def executor():
 
 
 @pytest.fixture
-def book():
-    return StartBook()
-
-
-@pytest.fixture
 def dispatcher(queue, executor, book):
     return Dispatcher(
         queue, executor, book, concurrency=2, types=definitions("sleep"), environment={"TASKPOST_INSTANCE": "one"}
     )
-
-
-@pytest.fixture
-def settler(queue, executor, book):
-    return Settler(queue, executor, book, Limits(3, 600, 3600))
-
-
-@pytest.fixture
-async def background():
-    """Runs coroutines beside the test, and cancels them after it."""
-    running = []
-
-    def start(coroutine):
-        running.append(asyncio.create_task(coroutine))
-        return running[-1]
-
-    yield start
-    await cancel(*running)
 
 
 async def state_of(queue, task_id):

@@ -9,8 +9,6 @@ import pytest
 from api.controller.controller import Controller, ControllerConfig
 from api.controller.isolate import Isolation, for_each
 from api.controller.lead import Leadership
-from api.controller.settle import Settler
-from api.controller.starts import StartBook
 from api.controller.supervise import cancel, do_all, supervise
 from api.controller.withdraw import Withdrawer
 from api.core.decisions import Limits
@@ -23,7 +21,6 @@ from api.queue.queue import Queue
 from api.queue.shapes import QueueLimits, Retention, Submission
 from runner.contract import State
 from tests.support.definitions import definitions
-from tests.support.executors import ScriptedExecutor
 from tests.support.wait import until
 
 LIMITS = QueueLimits(1000, 100_000)
@@ -35,28 +32,6 @@ FAULTS = {
     "mistake": lambda: RuntimeError("a mistake of ours"),
     "leaked": asyncio.CancelledError,
 }
-
-
-@pytest.fixture
-def executor():
-    return ScriptedExecutor()
-
-
-@pytest.fixture
-def settler(queue, executor):
-    return Settler(queue, executor, StartBook(), Limits(3, 600, 3600))
-
-
-@pytest.fixture
-async def background():
-    running = []
-
-    def start(coroutine):
-        running.append(asyncio.create_task(coroutine))
-        return running[-1]
-
-    yield start
-    await cancel(*running)
 
 
 async def claimed(queue, number):

@@ -8,10 +8,8 @@ from dataclasses import replace
 import pytest
 
 from api.controller.dispatch import Dispatcher
-from api.controller.settle import Settler
-from api.controller.starts import AT_A_TIME, StartBook
+from api.controller.starts import AT_A_TIME
 from api.controller.supervise import cancel, supervise
-from api.core.decisions import Limits
 from api.core.probing import STARTS_OF_A_TYPE
 from api.executors.base import StartError, StartUnknown
 from api.queue.errors import QueueUnavailable
@@ -19,7 +17,6 @@ from api.queue.shapes import QueueLimits, Submission
 from api.web.representation import waiting_reason
 from runner.contract import State
 from tests.support.definitions import definitions
-from tests.support.executors import ScriptedExecutor
 from tests.support.starts import start_one
 from tests.support.wait import until
 
@@ -34,35 +31,8 @@ FAULTS = {
 
 
 @pytest.fixture
-def executor():
-    return ScriptedExecutor()
-
-
-@pytest.fixture
-def book():
-    return StartBook()
-
-
-@pytest.fixture
 def dispatcher(queue, executor, book):
     return Dispatcher(queue, executor, book, concurrency=99, types=definitions("sleep", "fibonacci"), environment={})
-
-
-@pytest.fixture
-def settler(queue, executor, book):
-    return Settler(queue, executor, book, Limits(3, 600, 3600))
-
-
-@pytest.fixture
-async def background():
-    running = []
-
-    def start(coroutine):
-        running.append(asyncio.create_task(coroutine))
-        return running[-1]
-
-    yield start
-    await cancel(*running)
 
 
 async def submit(queue, number, task_type="sleep"):
