@@ -196,7 +196,7 @@ class _Keeper:
             select.select([self._woken], [], [], ROUND_SECONDS)
             with suppress(BlockingIOError):
                 os.read(self._woken, READ_BYTES)
-        if sys.platform != "linux":  # orphans there are nobody's; those in its group can be found
+        if sys.platform != "linux":  # no subreaper there: only processes in its group can be found
             self._signal_group(signal.SIGKILL)
         return sys.platform == "linux"
 

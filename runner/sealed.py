@@ -1,7 +1,7 @@
 """Seals the token of an attempt: the form that a Job shows is useless without a key that its pods mount.
 
-A sealed token is `<name of the key>.<SHA-256 of the token>.<the token, masked>`, in hex. The mask is an HMAC of what
-the token is for and of its hash: another for each token, and the same each time a Job is made anew.
+A sealed token is `<name of the key>.<SHA-256 of the token>.<the token, masked>`, in hex. The mask is an HMAC of the
+attempt and of the token's hash: it differs for each token, and is the same each time the Job is created.
 """
 
 from __future__ import annotations

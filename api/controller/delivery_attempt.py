@@ -84,7 +84,7 @@ class Attempts:
         """Return how the attempt ended; a bug of ours counts as a failed attempt.
 
         Raises:
-            NoPlaceError: if it was not made, for want of a place at its address.
+            NoPlaceError: if it was not made because its address has no free place.
             QueueUnavailable: if the body could not be read.
         """
         began = time.monotonic()

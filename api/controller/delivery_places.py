@@ -108,7 +108,7 @@ class Places:
         """Count an attempt under the account of the address that it is about to connect to.
 
         Raises:
-            NoPlaceError: if too many attempts of which nothing is known are there already.
+            NoPlaceError: if too many attempts of new receivers are there already.
         """
         flight.address = account
         if flight.is_quick:

@@ -170,7 +170,7 @@ class Room:
 
     `per_receiver`, `per_unknown` (nothing is known of it) and `per_account` (of `again`) are the most attempts at a
     time, `known_per_account` those of `quick` to receivers at one address that answer, `unknown` the places of `quick`
-    for receivers of which nothing is known. `share_bytes` bounds the bodies of one receiver or account; those of up to
+    for new receivers. `share_bytes` bounds the bodies of one receiver or account; those of up to
     `small_bytes` are not counted. `receivers`, `accounts` (of `again`) and `known_accounts` hold the attempts and the
     bytes under way.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EARLIER_ADDRESS_SECONDS: Final = 2.0
 """How long a connection to an address is waited for when there are others: one that is silent leaves them time."""
 SEND_BUFFER_BYTES: Final = 256 * 1024
-"""How much the kernel takes of a body before the receiver has: what is told of bytes sent is nearly so."""
+"""The kernel's send buffer. Its size bounds how far the reported number of bytes sent can be too high."""
 
 
 async def resolve(name: str) -> Sequence[Address]:

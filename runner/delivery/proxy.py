@@ -57,7 +57,7 @@ def is_its_own(answer: AnswerReader) -> bool:
 
 
 class Ahead:
-    """A stream of which some bytes have been read already."""
+    """A stream whose first bytes have been read already."""
 
     def __init__(self, below: Stream, read: bytes) -> None:
         self._read = read

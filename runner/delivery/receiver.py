@@ -44,7 +44,7 @@ def connecting(address: Address) -> None:
 def standing_of(result: Try) -> Standing | None:
     """Return the standing of a receiver after an attempt, or None if the attempt shows nothing.
 
-    Whoever answers within a second is good, be it 404: one task's wrong path is not the receiver's fault.
+    A receiver that answers within a second is good, even with 404: one task's wrong path is not its fault.
     """
     if result.blocked:
         return None
