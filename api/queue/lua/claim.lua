@@ -21,19 +21,19 @@ if tonumber(redis.call('HGET', key('totals'), 'kept_bytes') or 0) > bound.kept t
 end
 
 for _, task_id in ipairs(redis.call('ZRANGEBYSCORE', key('delayed'), '-inf', integer(now_milliseconds()), 'LIMIT', 0, 100)) do
-  local fields = redis.call('HMGET', key('task', task_id), 'state', 'client', 'type', 'priority')
+  local fields = redis.pcall('HMGET', key('task', task_id), 'state', 'client', 'type', 'priority')
   redis.call('ZREM', key('delayed'), task_id)
   if fields[1] == 'queued' then
     redis.call('ZADD', key('queue', fields[2], fields[3]), 0, queue_member(fields[4], task_id))
   end
 end
 
--- The head of a type's queue; an entry whose record somebody deleted by hand is dropped.
+-- The head of a type's queue; an entry whose record somebody deleted or spoilt by hand is dropped, and stops no other.
 local function head_of(task_type)
   local queue = key('queue', client, task_type)
   while true do
     local head = redis.call('ZRANGEBYLEX', queue, '-', '+', 'LIMIT', 0, 1)[1]
-    if not head or redis.call('HGET', key('task', string.sub(head, 4)), 'state') == 'queued' then
+    if not head or redis.pcall('HGET', key('task', string.sub(head, 4)), 'state') == 'queued' then
       return head
     end
     redis.call('ZREM', queue, head)

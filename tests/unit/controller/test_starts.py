@@ -10,7 +10,9 @@ import pytest
 from api.controller.dispatch import Dispatcher
 from api.controller.starts import AT_A_TIME
 from api.controller.supervise import cancel, supervise
+from api.core.observation import AttemptId
 from api.core.probing import STARTS_OF_A_TYPE
+from api.core.task import Reason
 from api.executors.base import StartError, StartUnknown
 from api.queue.errors import QueueUnavailable
 from api.queue.shapes import QueueLimits, Submission
@@ -335,3 +337,15 @@ async def test_a_dispatcher_that_is_closed_waits_for_a_claim_under_way(
     await asyncio.wait_for(closing, 10)
     assert len(executor.started) == 1
     assert await dispatcher.start_next() is None
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+async def test_a_record_that_somebody_spoilt_stops_no_other_start(queue, redis_client, delayed):
+    spoilt, whole = await submit(queue, 2)
+    if delayed:
+        assert (await queue.claim(1, {"sleep": None})).attempt_id == AttemptId(spoilt, 1)
+        reason = Reason("not_begun", "it was lost before it began")
+        assert await queue.requeue(AttemptId(spoilt, 1), reason, counts_as_loss=False, pause_seconds=0)
+    await redis_client.delete(f"{queue._prefix}task:{spoilt}")
+    await redis_client.lpush(f"{queue._prefix}task:{spoilt}", "x")
+    assert (await queue.claim(1, {"sleep": None})).attempt_id == AttemptId(whole, 1)
