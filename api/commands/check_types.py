@@ -18,5 +18,6 @@ def check_types(path: str) -> str:
     try:
         types = Catalog(read_settings(task_types_file=Path(path)))()
     except SettingsError as error:
-        raise ValueError(str(error)) from None
+        # Who checks a file has named it as an argument, and has not set the variable.
+        raise ValueError(str(error).replace("TASKPOST_TASK_TYPES_FILE cannot", f"{path} cannot", 1)) from None
     return "\n".join(f"{name}: {visible(one.description) or 'no description'}" for name, one in types.items())

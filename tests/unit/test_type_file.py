@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from api.catalog import LOOK_SECONDS, Catalog
+from api.commands.check_types import check_types
 from api.core.observation import AttemptId
 from api.executors.base import AttemptSpec
 from api.executors.kubernetes.job import build_job
@@ -328,6 +330,15 @@ def test_a_file_that_becomes_wrong_changes_nothing_and_says_so(tmp_path, monkeyp
     path.write_text("task_types: {sleep: {enabled: false}}")
     monkeypatch.setattr(catalog, "_looked_at", time.monotonic() - LOOK_SECONDS - 1)
     assert "sleep" not in catalog()
+
+
+def test_a_check_names_the_file_that_it_was_given(tmp_path):
+    path = tmp_path / "types.yaml"
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))} cannot be read"):
+        check_types(str(path))
+    path.write_text("task_types: {x: 1}")
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))} cannot be used:\\n"):
+        check_types(str(path))
 
 
 @pytest.mark.parametrize("error", [TypeError("of no kind"), RecursionError(), KeyError("x"), OSError("gone")])
