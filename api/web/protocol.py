@@ -31,7 +31,7 @@ LINGER_BYTES: Final = 16 * 1024 * 1024
 LEAST_UNREAD_RATE: Final = 8 * 1024
 """Minimum bytes a second that a client must read while an answer waits for it."""
 
-_LATE: Final = Problem(408, Code.REQUEST_TIMEOUT, "The request came too slowly, or others needed its place: repeat it")
+_LATE: Final = Problem(408, Code.REQUEST_TIMEOUT, "The request came too slowly, or others needed its place: repeat it.")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
