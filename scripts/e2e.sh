@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests through the public API and kubectl, on the cluster of `make cluster`. What stops parts of the cluster comes last, alone.
+# Tests through the public API and kubectl, on the cluster of `make cluster`. What stops parts of the cluster runs alone, then those with Kueue.
 # usage: scripts/e2e.sh [PYTEST_OPTIONS]
 # With TASKPOST_E2E_AGAIN=1 what failed is tried once more; it is said so, and what was collected of it stays.
 set -eu
@@ -14,6 +14,11 @@ tried() {
     pytest --last-failed --last-failed-no-failures none "$@"
 }
 tests/cluster/cluster.sh volumes
-tests/cluster/cluster.sh kueue
-tried -m 'not serial' --numprocesses 3 --dist loadfile "$@"
+tried -m 'not serial and not kueue' --numprocesses 3 --dist loadfile "$@"
 tried -m serial --capture no "$@"
+# Kueue has a say in every Job of the cluster, so it is there for its own tests only.
+tests/cluster/cluster.sh kueue
+status=0
+tried -m kueue "$@" || status=$?
+tests/cluster/cluster.sh kueue-down
+exit "$status"

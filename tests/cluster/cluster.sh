@@ -6,6 +6,7 @@
 #   cluster.sh down                end it
 #   cluster.sh load                build the images anew, and give them to it
 #   cluster.sh kueue               install Kueue on it, if it is not there
+#   cluster.sh kueue-down          uninstall it
 #   cluster.sh exec CMD...         run a command where the cluster can be reached and reaches us, KUBECONFIG and PATH set
 #   cluster.sh stop | start apiserver
 #   cluster.sh volumes             make released volumes free again
@@ -23,11 +24,11 @@ case ${1:-} in
     "$here/$kind.sh" volumes
     echo "KUBECONFIG=$kubeconfig"
     ;;
-  kueue) exec "$here/kueue.sh" ;;
+  kueue | kueue-down) exec "$here/kueue.sh" "${1#kueue}" ;;
   load)
     "$here/images.sh"
     "$here/$kind.sh" load
     ;;
   down | exec | stop | start | volumes | audit | address) exec "$here/$kind.sh" "$@" ;;
-  *) sed -n '2,15s/^# \{0,1\}//p' "$0" && exit 2 ;;
+  *) sed -n '2,16s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac

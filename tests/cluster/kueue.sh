@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install Kueue on the cluster that runs: built from its Go module, installed by the chart in that module.
+# Install Kueue on the cluster that runs, or with -down uninstall it: built from its Go module, installed by the chart in that module.
 # Does only what is missing. Its configuration is config/kueue.yaml.
 . "$(dirname "$0")/common.sh"
 
@@ -26,7 +26,17 @@ has_image() {
   if [ "$kind" = kind ]; then docker image inspect "$image"; else buildah inspect --type image "$image"; fi >/dev/null 2>&1
 }
 
+down() { # its objects first: without it nothing takes their finalizers off
+  local each
+  on_cluster kubectl wait --for=delete workloads.kueue.x-k8s.io --all --all-namespaces --timeout=60s >/dev/null 2>&1 || true
+  for each in localqueues clusterqueues resourceflavors workloadpriorityclasses; do
+    on_cluster kubectl delete "$each.kueue.x-k8s.io" --all --all-namespaces --timeout=60s >/dev/null 2>&1 || true
+  done
+  on_cluster helm uninstall kueue --namespace "$namespace" --wait --timeout 2m >/dev/null
+}
+
 kind=$(cluster_kind)
+[ "${1:-}" != -down ] || { down && exit; }
 on_cluster kubectl --namespace "$namespace" get deployment kueue-controller-manager >/dev/null 2>&1 && exit
 has_image || image
 "$here/$kind.sh" import "$image" kueue

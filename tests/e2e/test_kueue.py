@@ -11,6 +11,7 @@ import yaml
 from tests.e2e.release import ROOT, run, until
 from tests.e2e.test_containers import PROGRAM, SMALL_RUNNER
 
+pytestmark = pytest.mark.kueue
 START_DEADLINE_SECONDS = 60
 TINY = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "128Mi", "ephemeral-storage": "64Mi"}}
 HUGE = {"requests": {"cpu": "2", "memory": "64Mi"}, "limits": {"memory": "128Mi", "ephemeral-storage": "64Mi"}}
