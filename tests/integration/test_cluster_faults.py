@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from api.executors.kubernetes.follow import KINDS
 from tests.support.service import ServiceProcess, eventually
 from tests.support.valkey import ValkeyServer
 
@@ -152,7 +153,7 @@ def test_readyz_names_no_account_and_no_namespace(cluster_service, api_server):
 
 
 def test_jobs_and_pods_are_watched_and_hardly_ever_listed(cluster_service, api_server):
-    eventually(lambda: len([called for called in api_server.calls if called[0] == "WATCH"]) == 3)
+    eventually(lambda: len([called for called in api_server.calls if called[0] == "WATCH"]) == len(KINDS))
     with cluster_service.client() as client:
         client.submit("sleep", {"seconds": 0})
         eventually(lambda: api_server.jobs)
@@ -165,5 +166,5 @@ def test_jobs_and_pods_are_watched_and_hardly_ever_listed(cluster_service, api_s
     since = Counter(called[:2] for called in api_server.calls[began:])
     assert not [call for call in since if call[0] == "LIST"]
     lists = [called for called in api_server.calls if called[0] == "LIST"]
-    assert len([called for called in lists if called[2] == "0"]) == 3
+    assert len([called for called in lists if called[2] == "0"]) == len(KINDS)
     assert len(lists) <= 5, "at the start, one more of Jobs and of pods past the cache"

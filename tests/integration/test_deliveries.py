@@ -199,6 +199,7 @@ def test_the_runner_and_the_service_see_the_same_in_an_answer(data_directory):
         }
 
 
+@pytest.mark.alone
 def test_receivers_that_hang_do_not_hold_up_others(data_directory, gate):
     """200 hosts each hang a try; what ends meanwhile, with no runner to tell it, is told at once all the same."""
     with (

@@ -20,6 +20,7 @@ from runner.contract import State
 from tests.support.misbehaving import Misbehaving
 from tests.support.service import ServiceProcess, eventually
 
+pytestmark = pytest.mark.alone
 TASKS = 1400
 UNBOUNDED = 2**32
 LIMITS = QueueLimits(10_000, 10_000_000, undelivered_max_bytes=UNBOUNDED, undelivered_max_bytes_per_receiver=UNBOUNDED)

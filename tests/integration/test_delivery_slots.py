@@ -6,11 +6,16 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.support.misbehaving import Misbehaving
 from tests.support.service import ServiceProcess, eventually
 
 SLOTS, HANGING, HEALTHY = 8, 80, 40
 MOST_TIMES = 1.5
+
+
+pytestmark = pytest.mark.alone
 
 
 def submitted(client, callers, url, number):

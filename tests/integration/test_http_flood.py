@@ -18,6 +18,7 @@ from tests.support.service import ServiceProcess
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.alone
 DESCRIPTORS = 1024
 MEMORY_BYTES = 512 * 1024 * 1024
 SECONDS = 20.0

@@ -182,6 +182,7 @@ async def test_large_bodies_that_complete_together_do_not_stop_others(queue: Que
             await client.__aexit__(None, None, None)
 
 
+@pytest.mark.alone
 async def test_very_small_chunks_do_not_stop_others(queue: Queue) -> None:
     small = b"".join(b"1\r\n%c\r\n" % byte for byte in ANYTHING_LARGE[:200_000])
     async with serving(create_app(services_of(queue))) as url:

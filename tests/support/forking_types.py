@@ -48,12 +48,17 @@ def _not_from_main(then: Callable[[], None]) -> None:
     thread.join()
 
 
+def _interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 CHILDREN: Final[dict[str, Callable[[], Any]]] = {
     "exits with 0": lambda: sys.exit(0),
     "exits with 7": lambda: sys.exit(7),
     "exits with words": lambda: sys.exit("words"),
     "raises": _raise,
-    "interrupted": lambda: os.kill(os.getpid(), signal.SIGINT),
+    "interrupted": _interrupt,
     "returns": lambda: None,
     "leaves": lambda: os._exit(5),
     "killed": _die,

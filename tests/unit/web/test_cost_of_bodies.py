@@ -18,6 +18,7 @@ from tests.support.web import TYPES, VALID
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.alone
 INTAKE = Intake(lambda: TYPES, Policy(allow_loopback=False))
 SIZE = MAX_BODY_BYTES - 200
 MOST_TIMES = 5

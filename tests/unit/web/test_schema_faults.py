@@ -122,6 +122,7 @@ def test_a_calculator(levels: int) -> None:
     assert described(CALCULATOR, tree(levels, 1))[0] == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
