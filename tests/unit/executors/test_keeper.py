@@ -343,9 +343,10 @@ async def test_an_attempt_on_a_full_disk_goes_on_and_its_last_words_are_kept(sma
     script = f"cat {gates[0]}; for n in $(seq 20000); do echo word $n; done; cat {gates[1]}; exit 5"
     executor = await started(attempts, "sh", "-c", script)
     fill(small_disk / "filler")
-    for gate in gates:  # between them it writes, and has nowhere to
-        await asyncio.to_thread(gate.write_text, "")
+    await asyncio.to_thread(gates[0].write_text, "")  # from here on it writes, and has nowhere to
+    second = await asyncio.to_thread(os.open, gates[1], os.O_WRONLY)  # returns when the script has come to this gate
     (small_disk / "filler").unlink()
+    os.close(second)
     observation = await over(executor)
     assert observation.exit_code == 5
     assert observation.log_tail.endswith("word 19999\nword 20000\n")
