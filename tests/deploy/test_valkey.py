@@ -134,6 +134,7 @@ def test_ten_thousand_idle_connections_lock_nobody_out(bundled: BundledValkey, d
             one.close()
 
 
+@pytest.mark.alone
 def test_what_strangers_send_has_a_bound_in_sum_and_ours_are_not_closed_for_it(bundled: BundledValkey) -> None:
     arguments = b"*10\r\n" + b"$16384\r\n%s\r\n" % (b"x" * 16384) * 9
     with connect(bundled.url("runner"), single_connection_client=True) as runner:
