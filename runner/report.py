@@ -185,7 +185,7 @@ class Report:
         """Record the outcome, again and again until the deadline (`until`, of the monotonic clock) while Redis is away.
 
         Returns whether the first delivery attempt is this runner's: not if there is none to make, if the service makes
-        it, or if the failure is no outcome, because the task is to be tried again.
+        it, or if the failure is not an outcome, because the task is retried.
 
         Raises:
             Refused: if the task has moved on.

@@ -139,7 +139,7 @@ class _Server:
         return True
 
     async def _repaired(self) -> bool:
-        """Repair its file if a power loss has left zeros at its end; False if there is no such damage.
+        """Repair its file if a power loss has left zeros at its end. Returns False if it has no such damage.
 
         Raises:
             ValkeyError: if it is damaged otherwise.

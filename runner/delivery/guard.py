@@ -54,7 +54,7 @@ class Policy:
     """What is allowed and refused beside what always is.
 
     `allow` and `deny` hold networks (`10.0.0.0/8`) and patterns of host names (`*.example.com`): with `allow` nothing
-    else is called, and `deny` goes before it. `own` are the hosts and ports of the service itself, of its Redis and of
+    else is called, and `deny` wins over it. `own` are the hosts and ports of the service itself, of its Redis and of
     the API server; the host of one that listens on all addresses is 0.0.0.0, and port 0 is every port.
     """
 

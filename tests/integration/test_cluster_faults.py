@@ -1,4 +1,4 @@
-"""The service as a process, with an API server that refuses what it is told to: who pays for whose fault."""
+"""The service as a process, with an API server that refuses chosen calls: a fault costs no other task."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def test_which_directories_are_accepted(
 
 
 def test_root_is_no_owner_of_a_part(tmp_path: Path) -> None:
-    """Whoever planted it in a directory of root's that is open to all may have made a link to a file of root's."""
+    """A user who planted it in an open directory of root may have linked it to a file of root."""
     assert fault_of_part(Entry(tmp_path, FILE | 0o600, 0), USER)
     assert fault_of_part(Entry(tmp_path, FILE | 0o600, USER), USER) is None
     assert fault_of_part(Entry(tmp_path, FILE | 0o600, USER), 0), "and root uses nothing of a user's"

@@ -67,7 +67,7 @@ async def test_what_does_not_arrive_in_time_is_answered_with_408(queue: Queue, s
 
 @pytest.mark.parametrize("sent", [LIVE[:-2], post(b"x" * 1000)])
 async def test_a_byte_now_and_then_is_not_in_time(queue: Queue, sent: bytes) -> None:
-    """The time is that of the whole head, or of the whole body: it does not begin anew with each byte."""
+    """The time is that of the whole head, or of the whole body: it does not restart with each byte."""
     async with serving(create_app(services_of(queue)), **SHORT) as url, connection(url) as client:
 
         async def trickle() -> None:

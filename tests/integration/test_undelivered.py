@@ -84,7 +84,7 @@ class Place:
         return task_id
 
     async def fail(self, task_id: str, standing: Standing | None = None) -> None:
-        """Let an attempt of its delivery fail, whoever may make it."""
+        """Let an attempt of its delivery fail, made by the runner or by the service."""
         self._client.hset(f"{key_prefix(self._instance)}task:{task_id}", "delivery_token", "sender")
         failed = Sent("runner", 0, Try("no answer within 5 s"), standing=standing)
         await self.queue.deliveries.report(task_id, "sender", "pending", 1000, failed)

@@ -131,7 +131,7 @@ class PodFile(BaseModel):
         return PodSettings.model_validate(settings)
 
     def faults_of(self, definition: TaskTypeDefinition) -> Iterator[tuple[str, str]]:
-        """Yield each place and what is wrong there, once a type's pods are laid over those of all types."""
+        """Yield each place and what is wrong there, once a type's pods are merged with those of all types."""
         settings = self.of_type(definition, "")
         yield from whole_faults(settings.volumes, settings.volume_mounts)
 
