@@ -30,11 +30,9 @@ def values(namespace):
         pytest.skip("this cluster has no Kueue")
     objects = documented_queues()
     for one in objects:
+        one["metadata"]["name"] = namespace
         if one["kind"] == "LocalQueue":
             one["metadata"]["namespace"] = namespace
-        if one["kind"] in {"ClusterQueue", "LocalQueue", "ResourceFlavor"}:
-            one["metadata"]["name"] = namespace
-        if one["kind"] == "LocalQueue":
             one["spec"]["clusterQueue"] = namespace
         if one["kind"] == "ClusterQueue":
             (group,) = one["spec"]["resourceGroups"]

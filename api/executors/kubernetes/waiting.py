@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from api.core.observation import Obstacle
 from api.core.task import Reason
 from api.executors.kubernetes.raw import ENDED, condition, phase_of
+from api.executors.kubernetes.seen import Admission
 
 if TYPE_CHECKING:
     from api.executors.kubernetes.seen import Kept, Object, Seen
@@ -43,9 +44,8 @@ def why_not_begun(seen: Seen, pod: Object) -> tuple[Reason | None, bool]:
 
 def why_suspended(seen: Seen) -> Reason:
     """Return why a Job is suspended, by the Events of its Workload if Kueue suspended it."""
-    said = (
-        [] if seen.admission is None else [text for text in (seen.admission.eviction, seen.admission.pending) if text]
-    )
+    admission = seen.admission or Admission(0)
+    said = [text for text in (admission.eviction, admission.pending) if text]
     if not said:
         return Reason(Obstacle.SUSPENDED, "Suspended: the Job is suspended, by Kueue or by hand")
     return Reason(Obstacle.SUSPENDED, f"Suspended by Kueue: {'; '.join(said)}")
