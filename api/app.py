@@ -23,6 +23,7 @@ from api.executors.kubernetes import KubernetesExecutor
 from api.executors.kubernetes.client import Access, Cluster, ClusterUnusable, own_namespace
 from api.executors.kubernetes.template import JobSettings
 from api.executors.local import LocalExecutor, free_space
+from api.queue.connection import quicken
 from api.queue.errors import QueueUnavailable
 from api.queue.guard import guard
 from api.queue.queue import Queue
@@ -184,7 +185,7 @@ async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
 
 def _connect(redis_url: str) -> Redis:
     try:
-        return connect_async(redis_url)
+        return quicken(connect_async(redis_url))
     except (RedisUrlError, ValueError) as error:
         raise SettingsError(f"{Env.REDIS_URL} cannot be used: {error}") from None
 

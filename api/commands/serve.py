@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import signal
 import socket
 import sys
@@ -81,6 +82,7 @@ async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.add_signal_handler(number, _stop, server)
             on_listening(_url(bound))
+            gc.freeze()  # What was made until now stays: the collector need not look at it again.
             await server.serve(sockets=[bound])
             if service.fault.done():
                 service.fault.result()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from api.core.observation import AttemptId
 from api.core.task import Reason
 from api.core.task_types import NO_RETRIES
+from api.queue.batches import Batches
 from api.queue.deliveries import Deliveries
 from api.queue.errors import QueueUnavailable, translated
 from api.queue.shapes import (
@@ -27,7 +28,7 @@ from api.queue.shapes import (
     StoredBody,
     digest,
 )
-from api.queue.views import summary_from_row, task_from_view
+from api.queue.views import queued_task, summary_from_row, task_from_view
 from runner import scripts
 from runner.contract import REPLICA_TIMEOUT_MS, DeliveryStatus, State, key_prefix
 
@@ -75,6 +76,7 @@ class Queue:
             path.stem: client.register_script(scripts.load(path.stem, path.parent))
             for path in (*LUA_DIRECTORY.glob("*.lua"), scripts.LUA_DIRECTORY / "report_delivery.lua")
         }
+        self._submissions = Batches(client, self._scripts["submit"])
         self.deliveries = Deliveries(self._call)
 
     async def _call(self, verb: str, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - a reply of Redis
@@ -120,8 +122,7 @@ class Queue:
 
     async def submit(self, submission: Submission, limits: QueueLimits) -> Accepted | Refused:
         """Put a task in the queue."""
-        code, detail = await self._call_replicated(
-            "submit",
+        arguments = (
             self._client_name,
             submission.task_type,
             submission.priority,
@@ -139,9 +140,19 @@ class Queue:
             IDEMPOTENCY_LIFETIME_SECONDS * 1000,
             limits.max_keys,
         )
-        if code in {b"accepted", b"replayed"}:
-            return Accepted(task_from_view(detail), replayed=code == b"replayed")
+        code, detail = await self._submit(arguments)
+        if code == b"accepted":
+            task_id, created_ms, position = detail
+            return Accepted(queued_task(submission, task_id.decode(), int(created_ms), position), replayed=False)
+        if code == b"replayed":
+            return Accepted(task_from_view(detail), replayed=True)
         return Refused(code.decode(), detail.decode() if isinstance(detail, bytes) else str(detail))
+
+    async def _submit(self, arguments: tuple[str | bytes | int, ...]) -> Any:  # noqa: ANN401 - a reply of Redis
+        if self._min_replicas:
+            return await self._call_replicated("submit", *arguments)
+        with translated():
+            return await self._submissions.call(self._prefix, *arguments)
 
     async def read(self, task_id: str) -> tuple[Task, SlotUse] | None:
         """Return a task and the slots in use beside it, or None if there is no such task."""

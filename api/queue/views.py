@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from api.core.task import PastAttempt, Reason, TaskSummary, task_from_record
-from runner.contract import State
+from api.core.task import Delivery, PastAttempt, Reason, Task, TaskSummary, task_from_record
+from runner.contract import DeliveryStatus, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from api.core.task import Task
+    from api.queue.shapes import Submission
 
 
 def task_from_view(reply: Sequence[Any]) -> Task:
@@ -21,6 +21,31 @@ def task_from_view(reply: Sequence[Any]) -> Task:
     record = dict(zip(texts[::2], texts[1::2], strict=True))
     due_ms = None if due is None else int(due)
     return task_from_record(task_id.decode(), record, position, due_ms, tuple(map(_past_attempt, past)))
+
+
+def queued_task(submission: Submission, task_id: str, created_ms: int, position: int) -> Task:
+    """Return the task that a submission has just become: what a view would tell of it, without asking for one."""
+    callback = DeliveryStatus.NONE if submission.result_url is None else DeliveryStatus.WAITING
+    return Task(
+        task_id=task_id,
+        task_type=submission.task_type,
+        state=State.QUEUED,
+        priority=submission.priority,
+        attempt=0,
+        losses=0,
+        percent_tenths=0,
+        created_ms=created_ms,
+        claimed_ms=None,
+        started_ms=None,
+        finished_ms=None,
+        timeout_ms=submission.timeout_ms,
+        result_url=submission.result_url,
+        waiting=None,
+        error=None,
+        stop_asked=None,
+        delivery=Delivery(status=callback, attempts=0, next_ms=None, last_error=None),
+        queue_position=position,
+    )
 
 
 def _past_attempt(text: bytes) -> PastAttempt:

@@ -36,6 +36,40 @@ class Outlet(Protocol):
         """Return whether nothing more is sent."""
 
 
+class AnswerWriter:
+    """Sends the head of an answer together with the beginning of its body: one system call less for each answer."""
+
+    __slots__ = ("_head", "_write")
+
+    JOINED_BYTES: Final = 64 * 1024
+    """A larger beginning is not copied."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._head: bytes | None = None
+
+    def begin(self) -> None:
+        """Take what is written next for the head of an answer."""
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Send, unless it is a head: that waits for what is written next."""
+        if self._head == b"":
+            self._head = data
+        elif self._head and len(data) <= self.JOINED_BYTES:
+            head, self._head = self._head, None
+            self._write(head + data)
+        else:
+            self.flush()
+            self._write(data)
+
+    def flush(self) -> None:
+        """Send a head that waits."""
+        head, self._head = self._head, None
+        if head:
+            self._write(head)
+
+
 Address = tuple[str, int | None]
 
 _PHRASES: Final = {

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from api.web.connections import READ_BYTES, Connections, Phase
-from api.web.exchange import closing_answer, cycle_of, scope_of
+from api.web.exchange import AnswerWriter, closing_answer, cycle_of, scope_of
 from api.web.problems import Code, Problem
 from api.web.request_reader import RequestReader
 
@@ -69,7 +69,8 @@ class Protocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport = cast("asyncio.Transport", transport)
-        self.write, self.unread_bytes = self.transport.write, self.transport.get_write_buffer_size
+        self._writer = AnswerWriter(self.transport.write)
+        self.write, self.unread_bytes = self._writer.write, self.transport.get_write_buffer_size
         self.flow = FlowControl(self.transport)
         self._addresses = get_local_addr(self.transport), get_remote_addr(self.transport)
         self._state.connections.add(self)  # type: ignore[arg-type]
@@ -166,6 +167,7 @@ class Protocol(asyncio.BufferedProtocol):
         """
         if self.is_closing():
             return
+        self._writer.flush()
         self._finishing = True
         self._forget()
         self._waiting.clear()
@@ -235,6 +237,7 @@ class Protocol(asyncio.BufferedProtocol):
         if len(self._waiting) >= READ_BYTES:
             self.flow.pause_reading()
         head = cast("RequestHead", self._reader.head)
+        self._writer.begin()
         self._cycle = cycle_of(
             scope_of(head, *self._addresses, self._app_state, refusal),
             self._reader.body,
@@ -257,6 +260,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._state.tasks.add(task)
 
     def _answered(self) -> None:
+        self._writer.flush()
         self._state.total_requests += 1
         self._forget()
         if self.is_closing():

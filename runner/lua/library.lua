@@ -88,9 +88,10 @@ local function waiting_bytes(task_id)
     + tonumber(redis.call('HGET', key('task', task_id), 'past_bytes') or 0)
 end
 
-local function enqueue(client, task_type, priority, task_id)
+-- `bytes` is what the task holds, if the caller knows.
+local function enqueue(client, task_type, priority, task_id, bytes)
   redis.call('ZADD', key('queue', client, task_type), 0, queue_member(priority, task_id))
-  redis.call('HINCRBY', key('totals'), 'queued_bytes', waiting_bytes(task_id))
+  redis.call('HINCRBY', key('totals'), 'queued_bytes', bytes or waiting_bytes(task_id))
 end
 
 local function dequeue(client, task_type, priority, task_id)

@@ -47,7 +47,7 @@ async def _rows(url: str) -> list[Row]:
             states[state] += number
         print(f"  {states.total()} tasks after {time.monotonic() - began:.0f} s", flush=True)
         assert all(abs(states[fate] - TASKS * FATES.count(fate) / 10) <= 10 * len(TYPES) for fate in FATES), states
-        async with serving(create_app(services_of(queue)), server_header=False) as service_url:
+        async with serving(create_app(services_of(queue))) as service_url:
             return [await _row(client, service_url, query) for query in QUERIES]
 
 

@@ -49,14 +49,14 @@ class Filler:
         for name, fate in plan:
             # Those that are to run are more urgent than the others: a claim then takes them in their order.
             priority, random = int(fate is State.DONE), uuid.uuid4().hex[16:]
-            limits = (UNLIMITED, UNLIMITED * 100)
-            yield "submit", (DEFAULT_CLIENT, name, priority, "", 60_000, '{"n":1}', random, *limits, "", "", 0)
+            limits, no_key = [UNLIMITED * 100] * 5, ("", "", 0, 0)
+            yield "submit", (DEFAULT_CLIENT, name, priority, "", 60_000, '{"n":1}', random, *limits, *no_key)
 
     def _fate(self, task_id: str, name: str, fate: State) -> Iterator[Call]:
         now, body = 0, "{}"
         if fate is State.DONE:
             limits = [word for known in self._types for word in (known, -1, 0, 0, ",")]
-            yield "claim", (DEFAULT_CLIENT, UNLIMITED, TOKEN, NO_LEASE, *limits)
+            yield "claim", (DEFAULT_CLIENT, UNLIMITED, TOKEN, NO_LEASE, UNLIMITED, *limits)
             yield "start", (task_id, 1, TOKEN, "holder")
             yield "finish", (task_id, 1, TOKEN, fate, "", "", body, now, 1000, 0, "", "")
             yield "release", (task_id, 1, name, NO_LEASE)

@@ -4,7 +4,8 @@
 -- ARGV: client, type, priority, result_url, timeout_milliseconds, input, random, max_length, max_bytes,
 --       kept bytes, undelivered bytes, those for each receiver,
 --       digest of the idempotency key, digest of the body, idempotency_milliseconds, max_keys
--- -> { 'accepted' | 'replayed', view } or { 'conflict' | 'expired', task_id } or { 'full_length' | 'full_bytes', now }
+-- -> { 'accepted', { task_id, created, place in the queue } } or { 'replayed', view }
+--    or { 'conflict' | 'expired', task_id } or { 'full_length' | 'full_bytes', now }
 --    or { 'full_receiver' | 'full_undelivered', bytes that wait } or { 'full_keys', milliseconds until there is room }
 local client, task_type, priority, result_url, timeout = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local input, random, max_length, max_bytes = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -76,7 +77,7 @@ redis.call('HSET', key('task', task_id), unpack(record))
 redis.call('SET', key('input', task_id), input)
 redis.call('SADD', key('types'), task_type)
 redis.call('ZADD', key('index', 'queued', task_type), 0, task_id)
-enqueue(client, task_type, priority, task_id)
+enqueue(client, task_type, priority, task_id, #input)
 if idempotency_key ~= '' then
   remember_key(client, idempotency_key, task_id, digest)
 end
@@ -85,4 +86,4 @@ announce(task_id, 'queued')
 if redis.call('ZCARD', key('queue', client, task_type)) == 1 then
   wake('dispatch')
 end
-return { 'accepted', { task_id, record, queue_position(client, priority, task_id), false, {} } }
+return { 'accepted', { task_id, integer(created), queue_position(client, priority, task_id) } }
