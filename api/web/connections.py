@@ -2,7 +2,8 @@
 
 A connection is in one phase at a time, and a phase has its connections in the order in which they came. So one timer
 for all of them is enough: it looks at the oldest of each phase. Where there are too many connections, or they hold too
-many bytes, the oldest go first: an honest request is over in milliseconds, and newcomers are served.
+many bytes, those go first on which nothing comes any more, and of these the one that has sent least: an honest request
+goes on, even if it is slow, and newcomers are served.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum, auto
+from itertools import takewhile
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 SWEEP_SECONDS: Final = 0.5
 READ_BYTES: Final = 64 * 1024
 IDLE_SHARE: Final = 4
+SILENT_SECONDS: Final = 1.0
+"""An unfinished request of which nothing has come for so long is silent."""
 
 
 class Phase(IntEnum):
@@ -36,6 +41,9 @@ class Phase(IntEnum):
     """The client does not read the answer."""
     CLOSING = auto()
     """The answer is sent, and the client has not closed yet."""
+
+
+_UNFINISHED: Final = frozenset({Phase.HEAD, Phase.BODY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,8 @@ class Connections:
             Phase.UNREAD: limits.unread_seconds,
             Phase.CLOSING: limits.closing_seconds,
         }
+        self._progress: dict[Connection, float] = {}
+        """When something of each unfinished request came last, in that order."""
         self._held = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._large: deque[Callable[[], None]] = deque()
@@ -98,16 +108,21 @@ class Connections:
         """Let a connection begin a phase."""
         if connection.phase is not None:
             del self._since[connection.phase][connection]
+            self._progress.pop(connection, None)
         elif not self._has_room():
             connection.evict()
             return
+        now = self._now()
         connection.phase = phase
-        self._since[phase][connection] = self._now()
+        self._since[phase][connection] = now
+        if phase in _UNFINISHED:
+            self._progress[connection] = now
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection and what it holds."""
         if connection.phase is not None:
             del self._since[connection.phase][connection]
+            self._progress.pop(connection, None)
             connection.phase = None
             self.hold(connection, 0)
 
@@ -118,15 +133,17 @@ class Connections:
     def hold(self, connection: Connection, size: int) -> bool:
         """Note how many bytes of requests a connection holds; return whether it may.
 
-        The requests that began first are given up for it, itself among them.
+        The requests of which nothing has come for longest are given up for it.
         """
+        if size > connection.held and connection in self._progress:
+            del self._progress[connection]
+            self._progress[connection] = self._now()
         self._held += size - connection.held
         connection.held = size
         while self._held > self.limits.held_bytes:
-            victim = self._oldest(Phase.BODY, Phase.HEAD)
-            if victim is None:
+            if not self._progress:
                 return False
-            self._evict(victim)
+            self._evict(next(iter(self._progress)))
         return True
 
     def bound_unread(self) -> None:
@@ -168,15 +185,20 @@ class Connections:
         return len(self) < self.limits.connections or self.make_room()
 
     def _victim(self) -> Connection | None:
-        """Choose the connection to close: an idle one unless these are few, else the oldest unfinished request."""
+        """Choose the connection to close: an idle one unless these are few, else the one that stood still longest."""
         if len(self._since[Phase.IDLE]) > self.limits.connections // IDLE_SHARE:
-            return self._oldest(Phase.IDLE)
-        unfinished = self._oldest(Phase.CLOSING, Phase.HEAD, Phase.BODY, Phase.UNREAD)
-        return self._oldest(Phase.IDLE) if unfinished is None else unfinished
+            return next(iter(self._since[Phase.IDLE]))
+        still = [next(iter(self._since[phase].items()), None) for phase in (Phase.CLOSING, Phase.UNREAD)]
+        found = [each for each in (*still, self._least_sent()) if each is not None]
+        if found:
+            return min(found, key=itemgetter(1))[0]
+        return next(iter(self._since[Phase.IDLE]), None)
 
-    def _oldest(self, *phases: Phase) -> Connection | None:
-        firsts = [next(iter(self._since[phase].items())) for phase in phases if self._since[phase]]
-        return min(firsts, key=lambda first: first[1])[0] if firsts else None
+    def _least_sent(self) -> tuple[Connection, float] | None:
+        """Choose an unfinished request: of the silent ones that which has sent least, else the nearest to silence."""
+        until = self._now() - SILENT_SECONDS
+        silent = takewhile(lambda each: each[1] <= until, self._progress.items())
+        return min(silent, key=lambda each: each[0].held, default=next(iter(self._progress.items()), None))
 
     def _evict(self, connection: Connection) -> None:
         self.leave(connection)

@@ -23,8 +23,9 @@ config() { fill_in <"$here/config/$1" >"${2:-$state/$1}"; }
 start() { # NAME CMD...: in the background, in a session of its own, that outlives the terminal; its log and its pid are under its name
   local name=$1
   shift
+  # The node shares its cores with what is measured and has memory to spare, so Go collects its garbage less often.
   # Again when it ends by itself, as a real node does it: after an outage the scheduler gives up, to begin with a clean cache.
-  setsid bash -c 'while true; do "$@"; echo "ended with $?"; sleep 1; done' "$name" nsenter --net="/run/netns/$netns" "$@" \
+  setsid bash -c 'while true; do "$@"; echo "ended with $?"; sleep 1; done' "$name" env GOGC=400 GOMEMLIMIT=3GiB nsenter --net="/run/netns/$netns" "$@" \
     >>"$state/logs/$name.log" 2>&1 9>&- </dev/null &
   echo $! >"$state/run/$name.pid"
 }

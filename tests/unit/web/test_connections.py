@@ -131,6 +131,30 @@ def test_the_oldest_unfinished_request_goes_where_the_idle_are_few() -> None:
     assert len(connections) == 8
 
 
+def test_of_silent_requests_the_one_that_sent_least_goes_first() -> None:
+    loop, connections = make(connections=4)
+    clients = [join(connections, Phase.BODY) for _ in range(4)]
+    for client, size in zip(clients, (500, 20, 10, 5), strict=True):
+        connections.hold(client, size)
+    loop.now += 2
+    connections.hold(clients[3], 6)  # it is not silent
+    for evicted in (2, 1, 0):
+        join(connections, Phase.HEAD)
+        assert clients[evicted].ends == ["evicted"]
+    assert clients[3].ends == []
+
+
+def test_slow_upload_outlives_newer_requests_that_stop() -> None:
+    loop, connections = make(connections=8, held_bytes=1000)
+    upload = join(connections, Phase.BODY)
+    for size in range(1, 60):
+        loop.now += 0.5
+        assert connections.hold(upload, size)
+        connections.hold(join(connections, Phase.BODY), 400)
+        join(connections, Phase.HEAD)
+    assert upload.ends == []
+
+
 def test_what_is_being_answered_is_never_ended_for_another() -> None:
     _, connections = make(connections=2)
     answered = [join(connections, Phase.ANSWER) for _ in range(2)]
