@@ -708,6 +708,21 @@ async def test_the_sweep_goes_on(queue, background, monkeypatch, caplog):
     await until(told)
 
 
+@pytest.mark.parametrize(
+    "spoil", ["SET {} text", "HSET {} finished soon bytes many", "HDEL {} state finished bytes", "DEL {}"]
+)
+async def test_record_spoilt_by_hand_does_not_stop_retention(queue, redis_client, instance, spoil):
+    tasks = [(await queue.submit(Submission("sleep", "{}", None, 0, 1000), LIMITS)).task for _ in range(3)]
+    for task in tasks:
+        await conclude(queue, task, State.CANCELLED, Reason("cancelled", "by request"))
+    record = f"{{taskpost:{instance}}}:task:{tasks[0].task_id}"
+    if spoil.startswith("SET"):
+        await redis_client.delete(record)
+    await redis_client.execute_command(*spoil.format(record).split(" "))
+    assert (await queue.sweep(Retention(0, 100, 100_000))).forgotten == 3
+    assert not await redis_client.exists(record)
+
+
 async def test_one_leads_until_it_resigns_and_then_the_other(queue, background, monkeypatch):
     monkeypatch.setattr("api.controller.lead.RENEW_SECONDS", 0.02)
     turns = asyncio.Queue()

@@ -4,12 +4,17 @@ local MAX_REMEMBERED = 10000
 local MAX_NOTICES = 1000
 local LOOKED_AT = 16
 
-local function forget(task_id, task_type, state, max_age)
-  count_kept(-tonumber(redis.call('HGET', key('task', task_id), 'bytes') or 0))
+-- A field that somebody has spoilt by hand counts as nothing: retention goes on.
+local function number(value)
+  return tonumber(value or 0) or 0
+end
+
+local function forget(task_id, task_type, state, max_age, bytes)
+  count_kept(-number(bytes))
   redis.call('DEL', key('task', task_id), key('body', task_id), key('tries', task_id), key('answer', task_id),
     key('attempts', task_id))
   redis.call('ZREM', key('deliveries', 'dead'), task_id)
-  if task_type then
+  if task_type and state then
     redis.call('ZREM', key('index', state, task_type), task_id)
   end
   local swept = key('swept')
@@ -28,10 +33,10 @@ local function retain(max_age, max_count, max_bytes, step)
   local count = redis.call('LLEN', ended)
   for _, entry in ipairs(redis.call('LRANGE', ended, 0, step - 1)) do
     local task_id, ended_at = string.match(entry, '^(%S+) ?(%d*)$')
-    local fields = redis.call('HMGET', key('task', task_id), 'type', 'state', 'attempt', 'finished', 'delivery')
-    local task_type = fields[1]
+    local fields = redis.pcall('HMGET', key('task', task_id), 'type', 'state', 'attempt', 'finished', 'delivery', 'bytes')
+    local task_type = fields[1] -- none, too, if what is there is no record at all
     local bytes = tonumber(redis.call('HGET', key('totals'), 'kept_bytes') or 0)
-    if not task_type or count > max_count or bytes > max_bytes or now - tonumber(ended_at ~= '' and ended_at or fields[4]) >= max_age then
+    if not task_type or count > max_count or bytes > max_bytes or now - number(ended_at ~= '' and ended_at or fields[4]) >= max_age then
       redis.call('LREM', ended, 1, entry)
       local held = task_type and (is_open(fields[5])
         or redis.call('ZSCORE', key('slots', task_type), task_id .. ':' .. (fields[3] or '0'))
@@ -39,7 +44,7 @@ local function retain(max_age, max_count, max_bytes, step)
       if held then
         redis.call('RPUSH', ended, entry)
       else
-        forget(task_id, task_type, fields[2], max_age)
+        forget(task_id, task_type, fields[2], max_age, fields[6])
         count = count - 1
         forgotten = forgotten + 1
       end
