@@ -3,7 +3,7 @@
 set -eu
 lock() {
     .venv/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
-        --python-version 3.11 --quiet "$@"
+        --python-version 3.11 --no-emit-package taskpost --quiet "$@"
 }
 projects="pyproject.toml client/pyproject.toml requirements/build.in"
 # shellcheck disable=SC2086 - a list of paths

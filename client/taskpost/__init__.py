@@ -3,12 +3,19 @@
 from taskpost import Client
 
 with Client() as client:
-    task = client.submit("fibonacci", {"n": 1000}).task
-    client.wait(task.task_id)
-    print(client.result(task.task_id).result)
+    print(client.run("fibonacci", {"n": 1000}).result)
 """
 
 from taskpost.client import Client
+from taskpost.codes import (
+    DeliveryStatus,
+    EndStatus,
+    ErrorCode,
+    ListedDeliveries,
+    Sender,
+    TaskErrorCode,
+    TaskStatus,
+)
 from taskpost.deliveries import Deliveries, DeliverySummary, DeliveryTry
 from taskpost.errors import (
     ApiError,
@@ -17,6 +24,7 @@ from taskpost.errors import (
     InvalidTask,
     InvalidUrl,
     NotFound,
+    TaskFailedError,
     TaskpostError,
     UnexpectedAnswer,
     Unreachable,
@@ -39,17 +47,25 @@ __all__ = [
     "Conflict",
     "Deliveries",
     "Delivery",
+    "DeliveryStatus",
     "DeliverySummary",
     "DeliveryTry",
+    "EndStatus",
+    "ErrorCode",
     "FieldError",
     "InvalidTask",
     "InvalidUrl",
+    "ListedDeliveries",
     "NotFound",
     "PastAttempt",
     "Reason",
     "Result",
+    "Sender",
     "Submitted",
     "Task",
+    "TaskErrorCode",
+    "TaskFailedError",
+    "TaskStatus",
     "TaskSummary",
     "TaskType",
     "TaskpostError",

@@ -1,4 +1,4 @@
-"""What the service tells of callbacks, as frozen dataclasses with the service's own names."""
+"""Answers of the service about callbacks, as frozen dataclasses with the service's own names."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from taskpost.models import Delivery, read_time
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from taskpost.codes import Sender, TaskStatus
     from taskpost.models import Json
 
 
 @dataclass(frozen=True)
 class DeliveryTry:
-    """One try to deliver an outcome: by the `runner` or the `service`."""
+    """One delivery attempt."""
 
     at: datetime | None
     duration_seconds: float | None
     """How long it took; None if the service does not show answers."""
-    by: str
+    by: Sender
     http_status: int | None
-    """The receiver's answer; None if there was none."""
+    """The status of the receiver's answer; None if there was none, or the service does not show it."""
     error: str | None
-    """Why it is no success; None if it is one."""
+    """Why it failed; None if it succeeded."""
 
     @classmethod
     def from_json(cls, document: Json) -> DeliveryTry:
@@ -32,7 +33,7 @@ class DeliveryTry:
         return cls(
             at=read_time(document.get("at")),
             duration_seconds=document.get("duration_seconds"),
-            by=document.get("by", ""),
+            by=document.get("by", "service"),
             http_status=document.get("http_status"),
             error=document.get("error"),
         )
@@ -40,13 +41,15 @@ class DeliveryTry:
 
 @dataclass(frozen=True)
 class Deliveries:
-    """How far a task's callback is, and the newest of its tries, in order."""
+    """How far a task's callback is, and its delivery attempts."""
 
     delivery: Delivery
     last_answer: str | None
-    """The beginning of the answer to the last try, if it had a body."""
+    """The beginning of the answer to the last attempt, if it had a body."""
     tries: tuple[DeliveryTry, ...]
+    """The attempts in order; the newest 20 are kept."""
     raw: Json = field(repr=False, compare=False)
+    """The whole answer of the service."""
 
     @classmethod
     def from_json(cls, document: Json) -> Deliveries:
@@ -65,11 +68,13 @@ class DeliverySummary:
 
     task_id: str
     task_type: str
-    task_status: str
+    task_status: TaskStatus
     finished_at: datetime | None
     delivery: Delivery
     result_url: str | None
+    """As submitted; a password in it is masked."""
     raw: Json = field(repr=False, compare=False)
+    """The service's answer for this task."""
 
     @classmethod
     def from_json(cls, document: Json) -> DeliverySummary:

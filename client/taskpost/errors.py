@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from taskpost.models import Task
+    from taskpost.codes import ErrorCode
+    from taskpost.models import Result, Task
 
 
 class TaskpostError(Exception):
@@ -17,11 +18,11 @@ class TaskpostError(Exception):
 
 
 class InvalidUrl(TaskpostError):
-    """The service's URL is not one."""
+    """The service's URL is not an absolute http or https URL."""
 
 
 class Unreachable(TaskpostError):
-    """No answer came from the service's URL."""
+    """No answer came from the service's URL: `url`, for the `reason`."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(url, reason)
@@ -37,12 +38,14 @@ class UnexpectedAnswer(TaskpostError):
 
 
 class WaitTimeout(TaskpostError):
-    """The time to wait is over and a task has not ended. It goes on without us."""
+    """The time to wait is over and a task has not ended. It goes on.
+
+    `waiting` has the tasks that have not ended by their ids, as they were last seen, or None.
+    """
 
     def __init__(self, waiting: Mapping[str, Task | None], timeout_seconds: float) -> None:
         super().__init__(waiting, timeout_seconds)
         self.waiting = waiting
-        """The tasks that have not ended, as they were last seen, if ever."""
         self.timeout_seconds = timeout_seconds
 
     def __str__(self) -> str:
@@ -53,21 +56,38 @@ class WaitTimeout(TaskpostError):
         return f"Gave up waiting after {self.timeout_seconds:g} s: {states}."
 
 
+class TaskFailedError(TaskpostError):
+    """The task of `Client.run` failed or was cancelled: `outcome` has its status and its error."""
+
+    def __init__(self, outcome: Result) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        how = "was cancelled" if self.outcome.status == "cancelled" else self.outcome.status
+        return f"Task {self.outcome.task_id} {how}: {self.outcome.error or 'no reason given'}"
+
+
 @dataclass(frozen=True)
 class FieldError:
-    """One thing wrong in what was sent, and where: `pointer` is a JSON pointer into the body."""
+    """One thing that is wrong in what was sent: `pointer` is a JSON pointer into the body, `detail` says what."""
 
     pointer: str
     detail: str
 
 
 class ApiError(TaskpostError):
-    """The service answered with a problem (RFC 9457)."""
+    """The service refused a request, with a problem by RFC 9457.
+
+    `status` is that of HTTP, `code` is stable, `detail` is for people, `errors` lists what is wrong in the request, and
+    `retry_after_seconds` says when to try again, if the service did. The `code` of an answer that is not a Taskpost
+    service's, a proxy's for example, is `http_` and the status.
+    """
 
     def __init__(
         self,
         status: int,
-        code: str,
+        code: ErrorCode,
         detail: str,
         errors: tuple[FieldError, ...] = (),
         retry_after_seconds: float | None = None,
@@ -84,7 +104,7 @@ class ApiError(TaskpostError):
 
 
 class InvalidTask(ApiError):
-    """400: the service refuses what was sent; `errors` says what and where."""
+    """400: the service refuses what was sent; `errors` says what is wrong, and where."""
 
 
 class NotFound(ApiError):

@@ -1,6 +1,6 @@
-"""What the service tells, as frozen dataclasses with the service's own names.
+"""Answers of the service, as frozen dataclasses with the service's own names.
 
-Fields that a newer service adds are ignored, and kept in `raw`. States stay strings: a newer service may know more.
+Fields that a newer service adds are ignored, and kept in `raw`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from taskpost.codes import DeliveryStatus, EndStatus, TaskStatus
+
     Json: TypeAlias = Mapping[str, Any]
 
 ENDS: Final = frozenset({"done", "failed", "cancelled"})
@@ -21,10 +23,12 @@ ENDS: Final = frozenset({"done", "failed", "cancelled"})
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a task failed, or waits: a stable code for programs and a message for people."""
+    """Why a task failed, or waits."""
 
     code: str
+    """Stable, for programs. Of an error: one of `TaskErrorCode`, or one that the task type has of its own."""
     message: str
+    """For people."""
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code})"
@@ -37,12 +41,15 @@ class Reason:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How far a task's callback is: `none`, `waiting`, `pending`, `sending`, `delivered`, `dead` or `blocked`."""
+    """How far a task's callback is."""
 
-    status: str
+    status: DeliveryStatus
     attempts: int
+    """How many delivery attempts were made."""
     next_at: datetime | None
+    """When the next attempt is due, if one is."""
     last_error: str | None
+    """Why the last attempt that failed did; None if none failed."""
 
     @classmethod
     def from_json(cls, document: Json) -> Delivery:
@@ -60,8 +67,10 @@ class PastAttempt:
     """An attempt that was lost, or failed, and was followed by another."""
 
     attempt: int
+    """Its number, from 1."""
     ended_at: datetime | None
     reason: Reason | None
+    """Why it was lost, or failed."""
 
     @classmethod
     def from_json(cls, document: Json) -> PastAttempt:
@@ -75,9 +84,9 @@ class Task:
 
     task_id: str
     task_type: str
-    task_status: str
-    """`queued`, `starting`, `running`, `done`, `failed` or `cancelled`."""
+    task_status: TaskStatus
     task_percent_done: float
+    """0 to 100; 100 exactly when the task is done."""
     queue_position: int | None
     """1 is next; None once the task has left the queue."""
     priority: int
@@ -87,13 +96,18 @@ class Task:
     started_at: datetime | None
     finished_at: datetime | None
     waiting_reason: Reason | None
+    """Why the task waits, if it does; None in the answer to `submit`."""
     error: Reason | None
+    """Why the task failed or was cancelled, if it did."""
     delivery: Delivery
     result_url: str | None
+    """As submitted; a password in it is masked."""
     raw: Json = field(repr=False, compare=False)
-    """The service's answer, whole."""
+    """The whole answer of the service."""
     attempts: tuple[PastAttempt, ...] = ()
+    """Earlier attempts, in order; the newest 20 are kept."""
     progress_message: str | None = None
+    """The last message of the task about its progress."""
 
     @property
     def ended(self) -> bool:
@@ -126,11 +140,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Submitted:
-    """A task that the service took, and its place in the queue, if it is in it."""
+    """A task that the service accepted."""
 
     task: Task
     queue_position: int | None
+    """1 is next; None if the task is not in the queue: a repeat may find it running."""
     raw: Json = field(repr=False, compare=False)
+    """The whole answer of the service."""
 
     @classmethod
     def from_json(cls, document: Json) -> Submitted:
@@ -145,11 +161,14 @@ class TaskSummary:
     task_id: str
     task_type: str
     percent_done: float
-    task_status: str
+    """0 to 100; 100 exactly when the task is done."""
+    task_status: TaskStatus
     created_at: datetime | None
     finished_at: datetime | None
     queue_position: int | None
+    """1 is next; None once the task has left the queue."""
     raw: Json = field(repr=False, compare=False)
+    """The service's answer for this task."""
 
     @classmethod
     def from_json(cls, document: Json) -> TaskSummary:
@@ -177,8 +196,11 @@ class TaskType:
     example: Any
     """A valid `task_input`."""
     concurrency: int | None
+    """How many attempts of this type run at a time; None: only the limit for all types holds."""
     max_timeout_seconds: float | None
+    """The longest run time that may be asked for."""
     raw: Json = field(repr=False, compare=False)
+    """The service's answer for this type."""
 
     @classmethod
     def from_json(cls, document: Json) -> TaskType:
@@ -200,21 +222,34 @@ class Result:
 
     task_id: str
     task_type: str
-    status: str
-    """`done`, `failed` or `cancelled`."""
+    status: EndStatus
     result: Any
+    """What the task returned; None unless it is done."""
     error: Reason | None
+    """Why the task failed or was cancelled; None if it is done."""
     attempt: int
+    """The number of the attempt that ended it; 0 if none was made."""
     created_at: datetime | None
     started_at: datetime | None
+    """None if it never ran."""
     finished_at: datetime | None
     body: bytes = field(repr=False, compare=False)
     """The very bytes that are signed and sent."""
 
     @classmethod
     def from_body(cls, body: bytes) -> Result:
-        """Read a callback's body, be it from the service or received."""
-        document = json.loads(body)
+        """Read the body of a callback.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        try:
+            return cls._from_json(json.loads(body), body)
+        except (LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError("this is not the body of a callback of Taskpost") from error
+
+    @classmethod
+    def _from_json(cls, document: Json, body: bytes) -> Result:
         return cls(
             task_id=document["task_id"],
             task_type=document["task_type"],

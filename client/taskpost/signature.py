@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from taskpost.errors import TaskpostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 KEY_PREFIX: Final = "whsec_"
+MIN_KEY_BYTES: Final = 24
 LONGEST_TIMESTAMP: Final = 15
+HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
 class SignatureInvalid(TaskpostError):  # noqa: N818 - it says what is wrong
-    """A callback is not one of ours, or not unharmed, or too old. Do not act on it."""
+    """A request is not a callback of this Taskpost, was changed on its way, or is too old. Do not act on it."""
 
 
 def verify(
@@ -30,29 +33,29 @@ def verify(
     now: datetime | None = None,
     tolerance_seconds: float = 300,
 ) -> None:
-    """Return if a callback is signed with one of the keys, now.
+    """Return if a request is a callback that was signed with one of the keys, just now.
 
-    A callback may come more than once: `webhook-id` is the same then, so remember it.
+    A callback may come more than once, with the same `webhook-id`: remember the ids.
 
     Args:
-        headers: the request's headers, in any case.
+        headers: the request's headers, their names in any case.
         body: the request's body, byte for byte as it came.
         keys: one `whsec_...` key, or several while keys are exchanged.
-        now: the present, if not the clock's.
+        now: the present, if not the clock's; with a time zone.
         tolerance_seconds: how far the callback's time may be from the present.
 
     Raises:
-        SignatureInvalid: with the reason.
-        ValueError: a key is not one.
+        SignatureInvalid: it is not, whatever was sent; the message says why.
+        ValueError: a key has another form, or none is given.
     """
-    secrets = [_secret(key) for key in ([keys] if isinstance(keys, str) else keys)]
-    if not secrets:
+    given = list(keys) if isinstance(keys, Iterable) and not isinstance(keys, (str, bytes)) else [keys]
+    if not given:
         raise ValueError("No key to verify the callback with was given.")
-    present = {name.lower(): value for name, value in headers.items()}
-    message_id, timestamp, signatures = (
-        _header(present, name) for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
-    )
+    secrets = [_secret(key) for key in given]
+    message_id, timestamp, signatures = _signature_headers(headers)
     _check_time(timestamp, now or datetime.now(UTC), tolerance_seconds)
+    if not isinstance(body, (bytes, bytearray, memoryview)):
+        raise SignatureInvalid(f"The body is of type {type(body).__name__}: the bytes that came are needed.")
     signed = f"{message_id}.{timestamp}.".encode(errors="replace") + body
     expected = [b"v1," + base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)) for secret in secrets]
     found = [signature.encode(errors="replace") for signature in signatures.split()]
@@ -63,27 +66,39 @@ def verify(
         )
 
 
-def _secret(key: str) -> bytes:
-    encoded = key.removeprefix(KEY_PREFIX)
-    try:
-        secret = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        secret = b""
-    if not secret or encoded == key:
-        raise ValueError(f"A key looks like {KEY_PREFIX}<base64>; one of those given does not.")
-    return secret
+def _secret(key: object) -> bytes:
+    encoded = key.strip() if isinstance(key, str) else ""
+    if encoded.startswith(KEY_PREFIX):
+        encoded = encoded.removeprefix(KEY_PREFIX)
+        with suppress(ValueError):
+            secret = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+            if len(secret) >= MIN_KEY_BYTES:
+                return secret
+    raise ValueError(
+        f"A key looks like {KEY_PREFIX}<base64>, with {MIN_KEY_BYTES} bytes at least; one of those given does not."
+    )
 
 
-def _header(headers: Mapping[str, str], name: str) -> str:
-    value = headers.get(name)
-    if not value:
+def _signature_headers(headers: Mapping[str, str]) -> list[str]:
+    """Return the values of our headers. One that comes twice is refused: others may read the one, and we the other."""
+    found: dict[str, list[object]] = {name: [] for name in HEADERS}
+    for name, value in headers.items():
+        if isinstance(name, str) and name.lower() in found:
+            found[name.lower()].append(value)
+    return [_only(name, values) for name, values in found.items()]
+
+
+def _only(name: str, values: list[object]) -> str:
+    if not values or not values[0]:
         raise SignatureInvalid(f"The header {name} is missing.")
-    return value
+    if len(values) > 1 or not isinstance(values[0], str):
+        raise SignatureInvalid(f"The header {name} is not one text.")
+    return values[0]
 
 
 def _check_time(timestamp: str, now: datetime, tolerance_seconds: float) -> None:
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= LONGEST_TIMESTAMP):
-        raise SignatureInvalid(f"The header webhook-timestamp is {timestamp!r}, not a Unix time in seconds.")
+        raise SignatureInvalid(f"The header webhook-timestamp is {timestamp[:40]!r}, not a Unix time in seconds.")
     age_seconds = now.timestamp() - int(timestamp)
     if abs(age_seconds) > tolerance_seconds:
         where = "old" if age_seconds > 0 else "in the future"

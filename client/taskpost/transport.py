@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import httpx
 
@@ -21,6 +21,8 @@ from taskpost.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from taskpost.codes import ErrorCode
 
 T = TypeVar("T")
 
@@ -80,6 +82,8 @@ class Transport:
                 content=content,
                 timeout=min(self._timeout_seconds, timeout_seconds or self._timeout_seconds),
             )
+        except httpx.DecodingError as error:
+            raise UnexpectedAnswer(f"{self.url} answered with a body that cannot be decoded: {error}") from error
         except httpx.TransportError as error:
             raise Unreachable(self.url, str(error) or type(error).__name__) from error
         if response.is_success:
@@ -113,10 +117,16 @@ def read_bytes(response: httpx.Response, build: Callable[[bytes], T]) -> T:
     return _expect(response, lambda: build(response.content))
 
 
+def next_page(response: httpx.Response) -> httpx.URL | None:
+    """Return the address of the next page, if there is one; it is relative to the page, so that path prefixes hold."""
+    following = response.links.get("next")
+    return None if following is None else _expect(response, lambda: response.url.join(following["url"]))
+
+
 def _expect(response: httpx.Response, build: Callable[[], T]) -> T:
     try:
         return build()
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, httpx.InvalidURL) as error:
         raise UnexpectedAnswer(
             f"{response.url} answered {response.status_code}, but not as a Taskpost service does. Is the URL right?"
         ) from error
@@ -126,19 +136,19 @@ def _problem(response: httpx.Response) -> ApiError:
     status = response.status_code
     try:
         problem = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         problem = None
     if not isinstance(problem, dict):
         problem = {}
-    detail = problem.get("detail") or problem.get("title")
+    detail, listed = problem.get("detail") or problem.get("title"), problem.get("errors")
     errors = tuple(
         FieldError(str(error.get("pointer", "")), str(error.get("detail", "")))
-        for error in problem.get("errors") or ()
+        for error in (listed if isinstance(listed, list) else ())
         if isinstance(error, dict)
     )
     return _ERRORS.get(status, ApiError)(
         status,
-        str(problem.get("code") or f"http_{status}"),
+        cast("ErrorCode", str(problem.get("code") or f"http_{status}")),
         str(detail) if detail else f"{response.url} answered {status} {response.reason_phrase}. Is the URL right?",
         errors,
         _retry_after_seconds(response.headers.get("Retry-After")),

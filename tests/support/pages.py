@@ -20,6 +20,25 @@ class Command(NamedTuple):
     output: str
 
 
+class Block(NamedTuple):
+    """A fenced block of a page: its language, and its text."""
+
+    language: str
+    text: str
+
+
+def blocks(page: str) -> list[Block]:
+    """Every fenced block of a page, in order."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    return [Block(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+
+
+def block_with(page: str, language: str, text: str) -> str:
+    """The one block of a page in a language that has a text in it."""
+    (found,) = (block.text for block in blocks(page) if block.language == language and text in block.text)
+    return found
+
+
 def commands(page: str, heading: str) -> list[Command]:
     """The commands of a section of a page, in order."""
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from taskpost.cli.session import Session
     from taskpost.client import Client
+    from taskpost.codes import ListedDeliveries
     from taskpost.deliveries import DeliverySummary, DeliveryTry
 
 TRY_WIDTHS = (19, 8, 7, 6, 60)
@@ -45,7 +46,7 @@ class Moment(click.ParamType[datetime]):
 def deliveries(
     session: Session,
     task_id: str | None,
-    status: str | None,
+    status: ListedDeliveries | None,
     host: str | None,
     limit: int | None,
     *,

@@ -69,7 +69,7 @@ def local_time(moment: datetime | None) -> str:
 
 def state_line(task: Task) -> str:
     """Return a task's state in a few words."""
-    words = [task.task_status]
+    words: list[str] = [task.task_status]
     if task.queue_position is not None:
         words.append(f"position {task.queue_position}")
     if task.task_status == "running":

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskpost.cli.session import Session
+    from taskpost.codes import TaskStatus
     from taskpost.models import Task, TaskSummary
 
 WIDTHS = (36, 16, 9, 7, 5, 19)
@@ -36,7 +37,7 @@ def get(session: Session, task_id: str, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def list_tasks(
-    session: Session, status: str | None, task_type: str | None, limit: int | None, *, as_json: bool
+    session: Session, status: TaskStatus | None, task_type: str | None, limit: int | None, *, as_json: bool
 ) -> None:
     """List tasks, newest first."""
     with session.connect() as client:
