@@ -5,6 +5,9 @@
 -- -> { how many tasks were forgotten, JSON of { task_id, receiver, bytes } for each result that was dropped }
 local max_age, max_count, max_bytes, step = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 redis.call('ZREMRANGEBYSCORE', key('swept'), '-inf', integer(now_milliseconds() - max_age))
+local has_room, fault = pcall(make_room, step)
 local forgotten = retain(max_age, max_count, max_bytes, step)
-make_room(step)
+if not has_room then -- a key that somebody has spoilt by hand: retention has gone on, and the fault is told
+  return redis.error_reply(type(fault) == 'table' and fault.err or tostring(fault))
+end
 return { forgotten, redis.call('LPOP', key('dropped'), step) or {} }

@@ -9,6 +9,7 @@ import logging
 from dataclasses import replace
 
 import pytest
+from redis.exceptions import ResponseError
 
 from api.controller.deliver import Deliverer
 from api.controller.dispatch import Dispatcher
@@ -721,6 +722,16 @@ async def test_record_spoilt_by_hand_does_not_stop_retention(queue, redis_client
     await redis_client.execute_command(*spoil.format(record).split(" "))
     assert (await queue.sweep(Retention(0, 100, 100_000))).forgotten == 3
     assert not await redis_client.exists(record)
+
+
+async def test_spoilt_backlog_is_told_and_does_not_stop_retention(queue, redis_client, instance):
+    task = (await queue.submit(Submission("sleep", "{}", None, 0, 1000), LIMITS)).task
+    await conclude(queue, task, State.CANCELLED, Reason("cancelled", "by request"))
+    await redis_client.set(f"{{taskpost:{instance}}}:undelivered", "text")
+    await redis_client.hset(f"{{taskpost:{instance}}}:totals", "undelivered_bytes", 10**12)
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await queue.sweep(Retention(0, 100, 100_000))
+    assert await queue.read(task.task_id) is None
 
 
 async def test_one_leads_until_it_resigns_and_then_the_other(queue, background, monkeypatch):
