@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from api import callbacks
 from api.cancellation import cancel, is_being_cancelled
 from api.catalog import Catalog, pods_of
+from api.checks import Checks
 from api.controller.controller import Controller, ControllerConfig
 from api.controller.supervise import supervise
 from api.core.decisions import Limits
@@ -117,6 +118,7 @@ async def running_service(settings: Settings, listening: tuple[str, int] | None 
             types=catalog,
             settings=_web_settings(settings, policy, listening),
             ready=Readiness(queue, executor, checked).why_not,
+            checks=Checks(queue, executor, checked, owner).look,
         )
         yield Service(create_app(services), running)
 

@@ -39,14 +39,20 @@ class Readiness:
         return reason
 
     async def _look(self) -> tuple[str | None, str]:
-        try:
-            await self._queue.probe()
-        except QueueUnavailable as fault:
-            return fault.reason.partition(":")[0], fault.reason  # what follows may name addresses
-        except Exception as fault:  # noqa: BLE001 - any error of Redis makes the service unready, never a 500
-            return REDIS_REFUSES, str(fault)
-        if not self._checked.is_set():
-            return NOT_CHECKED, ""
+        reason, details = await fault_of_redis(self._queue, self._checked)
+        if reason is not None:
+            return reason, details
         if self._executor.trouble is not None:
             return NO_STARTS, self._executor.trouble
         return None, ""
+
+
+async def fault_of_redis(queue: Queue, checked: asyncio.Event) -> tuple[str | None, str]:
+    """Return None, or why Redis cannot be used in neutral words, and the details for the log."""
+    try:
+        await queue.probe()
+    except QueueUnavailable as fault:
+        return fault.reason.partition(":")[0], fault.reason  # what follows may name addresses
+    except Exception as fault:  # noqa: BLE001 - any error of Redis makes the service unready, never a 500
+        return REDIS_REFUSES, str(fault)
+    return (None, "") if checked.is_set() else (NOT_CHECKED, "")

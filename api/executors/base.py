@@ -75,10 +75,20 @@ class Executor(Protocol):
     """
 
     ends_with_service: bool
+    attempt_kind: str = "attempts"
+    """What attempts are here, in a word."""
     trouble: str | None = None
     """Why no attempt at all can be started now, if so."""
     own_addresses: Sequence[tuple[str, int]] = ()
     """Hosts and ports of the place that attempts run in: no callback may go there."""
+
+    async def check(self) -> str:
+        """Find out whether attempts can be started here now, without starting one. Returns what was found, for people.
+
+        Raises:
+            StartError: with what is in the way.
+        """
+        ...
 
     async def open(self) -> None:
         """Find the attempts that an earlier service started and left; `refresh`, `list` and `watch` tell of them."""

@@ -116,6 +116,11 @@ class Queue:
         """Take or renew the leader's lease; False if another has it."""
         return bool(await self._call("lead", owner, int(lease_seconds * 1000)) == 1)
 
+    async def leader(self) -> str | None:
+        """Return the owner of the leader's lease, None if it is free."""
+        found: bytes | None = await self._call("leader")
+        return None if found is None else found.decode()
+
     async def resign(self, owner: str) -> None:
         """Give the leader's lease up, if it is the owner's."""
         await self._call("resign", owner)

@@ -226,6 +226,12 @@ READY: Final = _operation(
     "For load balancers and readiness probes.",
     {200: answer("It can.", schema_of(schemas.Health), "healthy"), **problem_answers(Code.NOT_READY)},
 )
+CHECKS: Final = _operation(
+    "Check what a task needs",
+    "Whether Redis takes writes, a service leads, and an attempt can be started (in Kubernetes: the API server accepts "
+    "a Job, as a dry run). `taskpost check` asks for this, and runs a task.",
+    {200: answer("What was found.", schema_of(schemas.Checks), "checks"), **problem_answers()},
+)
 METRICS: Final = _operation(
     "Metrics for Prometheus",
     "What the queue holds, in Prometheus' text format.",

@@ -132,6 +132,13 @@ METRICS: Final = """\
 taskpost_tasks{state="queued",task_type="fibonacci"} 3.0
 """
 HEALTHY: Final = {"status": "ok"}
+CHECKS: Final = {
+    "checks": [
+        {"name": "redis", "ok": True, "message": "Redis takes writes and runs our scripts"},
+        {"name": "leader", "ok": True, "message": "this service leads (0123456789abcdef)"},
+        {"name": "jobs", "ok": True, "message": "the API server accepts a Job in the namespace taskpost"},
+    ]
+}
 HERE: Final = {
     "name": "Taskpost",
     "version": "0.1.0",
@@ -156,6 +163,7 @@ ALL: Final[dict[str, Any]] = {
     "task_types": TASK_TYPES,
     "metrics": METRICS,
     "healthy": HEALTHY,
+    "checks": CHECKS,
     "here": HERE,
 }
 """By the name under which operations refer to them."""

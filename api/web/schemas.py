@@ -231,7 +231,21 @@ class Health(BaseModel):
     status: Literal["ok"]
 
 
+class Check(BaseModel):
+    """A check of something that a task needs."""
+
+    name: str = Field(description="`redis`, `leader`, and `jobs` or `processes`: what attempts are.")
+    ok: bool
+    message: str = Field(description="What was found, for people.")
+
+
+class Checks(BaseModel):
+    """Checks, in the order in which a task needs what they check."""
+
+    checks: list[Check]
+
+
 ALL: Final[tuple[type[BaseModel], ...]] = (
     TaskSubmission, Task, TaskAccepted, TaskSummary, TaskType, Outcome, Problem, Index, Health,
-    Deliveries, DeliverySummary, Redelivery, Redelivered, NewUrl,
+    Deliveries, DeliverySummary, Redelivery, Redelivered, NewUrl, Checks,
 )  # fmt: skip

@@ -9,8 +9,9 @@ from api.web.origins import HostRule
 from runner.delivery.guard import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from api.core.check import Check
     from api.core.task_types import Definitions
     from api.queue.queue import Queue
     from api.queue.shapes import QueueLimits
@@ -31,11 +32,16 @@ class WebSettings:
     callback_policy: Policy = field(default_factory=Policy)
 
 
+async def _nothing_checked() -> Sequence[Check]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the routes work with. `ready` returns None, or why the service is not ready."""
+    """What the routes work with. `ready` returns None, or why the service is not ready; `checks` has the details."""
 
     queue: Queue
     types: Definitions
     settings: WebSettings
     ready: Callable[[], Awaitable[str | None]]
+    checks: Callable[[], Awaitable[Sequence[Check]]] = _nothing_checked

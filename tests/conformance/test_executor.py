@@ -56,6 +56,12 @@ async def started(place: Place, task_id: str, program: str, attempt: int = 1) ->
     return spec
 
 
+async def test_a_check_starts_nothing(place: Place) -> None:
+    assert await place.executor.check()
+    assert place.executor.attempt_kind in {"jobs", "processes"}
+    assert list(await listed(place)) == []
+
+
 @pytest.mark.parametrize("code", [0, 3, 255])
 async def test_exit_code_is_seen(place: Place, code: int) -> None:
     spec = await started(place, "task", f"exit {code}")

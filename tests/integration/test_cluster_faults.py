@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from api.checks import KEPT_SECONDS
 from api.executors.kubernetes.follow import KINDS
 from tests.support.service import ServiceProcess, eventually
 from tests.support.valkey import ValkeyServer
@@ -64,6 +65,10 @@ class ApiServer:
                 if task_type in api.refusals:
                     status, message = api.refusals[task_type]
                     self._answer(status, {"kind": "Status", "reason": "x", "message": message})
+                    return
+                if urlsplit(self.path).query == "dryRun=All":
+                    job["metadata"]["namespace"] = self.path.split("/")[5]
+                    self._answer(201, job)
                     return
                 number = len(api.jobs) + 10
                 job["metadata"] |= {"uid": f"u{number}", "resourceVersion": f"{number}"}
@@ -168,3 +173,20 @@ def test_jobs_and_pods_are_watched_and_hardly_ever_listed(cluster_service, api_s
     lists = [called for called in api_server.calls if called[0] == "LIST"]
     assert len([called for called in lists if called[2] == "0"]) == len(KINDS)
     assert len(lists) <= len(KINDS) + 2, "at the start, one more of Jobs and of pods past the cache"
+
+
+def test_a_check_asks_by_a_dry_run_whether_jobs_can_be_created(cluster_service, api_server):
+    def jobs():
+        found = httpx.get(f"{cluster_service.url}/api/checks", trust_env=False).json()["checks"]
+        return next(one for one in found if one["name"] == "jobs")
+
+    assert jobs() == {"name": "jobs", "ok": True, "message": "the API server accepts a Job in the namespace space"}
+    api_server.refusals["check"] = (403, MAY_NOT)
+    refused = eventually(lambda: (found := jobs()) and not found["ok"] and found, of="the refusal is told")
+    assert refused["message"] == MAY_NOT
+    assert api_server.jobs == {}
+    calls, began = len(api_server.creates("check")), time.monotonic()
+    for _ in range(20):
+        jobs()
+    most = calls + 1 + (time.monotonic() - began) / KEPT_SECONDS
+    assert len(api_server.creates("check")) <= most, "one round a second serves all who ask"

@@ -149,9 +149,10 @@ class Cluster:
         """Return one object."""
         return await self._call("GET", self._path(kind, name))
 
-    async def create(self, kind: str, body: Object) -> Object:
-        """Create an object; return it as it now is."""
-        return await self._call("POST", self._path(kind, None), body, CREATE_SECONDS)
+    async def create(self, kind: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Create an object; return it as it now is. With `dry_run` everything is checked, and nothing is stored."""
+        query = {"dryRun": "All"} if dry_run else None
+        return await self._call("POST", self._path(kind, None, query), body, CREATE_SECONDS)
 
     async def delete(self, kind: str, name: str, uid: str, *, grace_seconds: int | None = None) -> None:
         """Delete an object, and in the background what it owns, if it is still the one that we mean.

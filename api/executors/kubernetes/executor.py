@@ -31,6 +31,7 @@ from api.executors.kubernetes.job import (
 )
 from api.executors.kubernetes.observe import observe
 from api.executors.kubernetes.owner import OwnerConfigMap
+from api.executors.kubernetes.rehearsal import rehearse
 from api.executors.kubernetes.seen import attempt_of
 from api.executors.kubernetes.token import with_sealed_token
 
@@ -54,6 +55,7 @@ class KubernetesExecutor(Executor):
     """Runs attempts as Jobs in one namespace. `pods_of` gives the settings of a task type's pods."""
 
     ends_with_service = False
+    attempt_kind = "jobs"
 
     def __init__(
         self,
@@ -98,6 +100,10 @@ class KubernetesExecutor(Executor):
         """Find out how the cluster is reached. It need not answer yet."""
         await self._cluster.open()
 
+    async def check(self) -> str:
+        """Ask the API server whether it would take a Job like those of attempts, as a dry run."""
+        return await rehearse(self._cluster, self._job_of)
+
     async def close(self) -> None:
         """End `watch`, and close the connections."""
         self._closed = True
@@ -109,10 +115,7 @@ class KubernetesExecutor(Executor):
         if self._attempts.get(spec.attempt_id) is not None:
             return
         try:
-            sealed = with_sealed_token(spec, self._sealing_keys)
-            job = build_job(sealed, await self._settings_now(), self._pods_of(spec.definition))
-            check_is_json(job)
-            raw = await self._create(spec, job)
+            raw = await self._create(spec, await self._job_of(spec))
         except ApiError as error:
             fault = start_fault(error)
             if isinstance(fault, StartForbidden):
@@ -193,6 +196,12 @@ class KubernetesExecutor(Executor):
         hastening = asyncio.create_task(self._deleter.hasten_suspended(seen))
         self._hastening.add(hastening)
         hastening.add_done_callback(self._hastening.discard)
+
+    async def _job_of(self, spec: AttemptSpec) -> Object:
+        sealed = with_sealed_token(spec, self._sealing_keys)
+        job = build_job(sealed, await self._settings_now(), self._pods_of(spec.definition))
+        check_is_json(job)
+        return job
 
     async def _settings_now(self) -> JobSettings:
         owner = await self._owner.get()

@@ -62,6 +62,7 @@ class LocalExecutor(Executor):
     """Runs attempts as processes of this user. `directory` is ours alone, and holds a directory for each attempt."""
 
     ends_with_service = True
+    attempt_kind = "processes"
 
     def __init__(
         self,
@@ -79,6 +80,16 @@ class LocalExecutor(Executor):
         self._attempts: dict[AttemptId, _Attempt] = {}
         self._over: asyncio.Queue[Observation | None] = asyncio.Queue()
         self._trimming: asyncio.TimerHandle | None = None
+
+    async def check(self) -> str:
+        """See that an attempt can have a directory."""
+        probe = self._directory / "check"
+        try:
+            probe.mkdir(mode=0o700, exist_ok=True)
+            probe.rmdir()
+        except OSError as error:
+            raise StartError(f"no directory can be made for an attempt: {error}") from error
+        return "attempts are processes of this machine"
 
     async def open(self) -> None:
         """Find the attempts that an earlier service left."""

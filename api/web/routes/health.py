@@ -1,4 +1,4 @@
-"""Probes and metrics: alive (whatever Redis does), ready, and Prometheus' text."""
+"""Probes, checks and metrics: alive (whatever Redis does), ready, what is in the way, and Prometheus' text."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ async def ready(request: Request) -> Response:
     return _ok()
 
 
+async def checks(request: Request) -> Response:
+    """Answer what a task needs before it can start, and whether it is there."""
+    services: Services = request.app.state.services
+    found = [{"name": one.name, "ok": one.ok, "message": one.message} for one in await services.checks()]
+    headers = {"Cache-Control": "no-store"}
+    return Response(json_bytes({"checks": found}), headers=headers, media_type="application/json")
+
+
 async def metrics(request: Request) -> Response:
     """Answer a scrape with one count of the queue."""
     services: Services = request.app.state.services
@@ -47,5 +55,6 @@ def _ok() -> Response:
 ROUTES: Final = (
     Operation("GET", "/livez", live, descriptions.LIVE, asks_redis=False),
     Operation("GET", "/readyz", ready, descriptions.READY),
+    Operation("GET", "/api/checks", checks, descriptions.CHECKS, asks_redis=False),  # one round at a time for all
     Operation("GET", "/metrics", metrics, descriptions.METRICS),
 )

@@ -57,6 +57,7 @@ def test_its_version_and_its_operations() -> None:
         "GET /api/tasks/{task_id}/result", "GET /api/task-types", "GET /livez", "GET /readyz", "GET /metrics", "GET /",
         "GET /api/tasks/{task_id}/deliveries", "POST /api/tasks/{task_id}/redeliver", "GET /api/deliveries",
         "POST /api/deliveries/redeliver", "DELETE /api/tasks/{task_id}/delivery",
+        "GET /api/checks",
     }  # fmt: skip
     assert len({operation["operationId"] for operation in OPERATIONS.values()}) == len(OPERATIONS)
 

@@ -192,3 +192,11 @@ async def test_where_nothing_says_how_a_cluster_is_reached_that_is_said(tmp_path
     with pytest.raises(ClusterUnusable, match="No way to a Kubernetes cluster is known"):
         await Cluster(Access("x", tmp_path / "nothing")).open()
     assert own_namespace(tmp_path) == "default"
+
+
+async def test_a_dry_run_is_asked_for(server, cluster):
+    server.answers = [json_answer({"metadata": {"namespace": "space"}}), json_answer({"metadata": {}})]
+    await cluster.create("jobs", {"kind": "Job"}, dry_run=True)
+    await cluster.create("jobs", {"kind": "Job"})
+    paths = [path for _, path, _, _ in server.requests]
+    assert paths == ["/apis/batch/v1/namespaces/space/jobs?dryRun=All", "/apis/batch/v1/namespaces/space/jobs"]

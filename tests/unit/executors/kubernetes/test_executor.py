@@ -6,6 +6,7 @@ import asyncio
 import copy
 import itertools
 import json
+import re
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -56,8 +57,10 @@ class ScriptedCluster:
             raise ApiError(404, "NotFound", f"{name} not found")
         return copy.deepcopy(self.objects[kind][name])
 
-    async def create(self, kind, body):
+    async def create(self, kind, body, *, dry_run=False):
         self._call("create", kind)
+        if dry_run:
+            return copy.deepcopy(body) | {"metadata": {"namespace": "space"} | body["metadata"]}
         if body["metadata"]["name"] in self.objects[kind]:
             raise ApiError(409, "AlreadyExists", "already exists")
         return self.put(kind, body)
@@ -131,6 +134,38 @@ async def test_a_job_that_is_ours_already_is_taken_over(cluster, executor):
     await other.start(SPEC)
     assert cluster.objects["jobs"][NAME]["metadata"]["uid"] == uid
     assert (await only(other)).phase is Phase.ALIVE
+
+
+async def test_a_check_asks_for_a_job_like_all_others_and_leaves_none(cluster, executor):
+    assert await executor.check() == "the API server accepts a Job in the namespace space"
+    assert cluster.calls == [("create", "jobs")]
+    assert cluster.objects["jobs"] == {}
+    assert await listed(executor) == ()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ApiError(403, "Forbidden", 'jobs.batch is forbidden: User "x" cannot create resource "jobs"'),
+        ApiError(403, "Forbidden", "exceeded quota: jobs"),
+        ApiError(422, "Invalid", "a policy refuses it"),
+        ApiError(0, "NotConnected", "the API server does not answer: refused"),
+    ],
+)
+async def test_a_check_says_what_the_api_server_says(cluster, executor, fault):
+    cluster.faults["create"] = [fault]
+    with pytest.raises(StartError, match=re.escape(fault.message)):
+        await executor.check()
+    assert executor.trouble is None
+
+
+async def test_a_check_says_what_keeps_a_job_from_being_built(cluster):
+    def unreadable():
+        raise OSError("no such file")
+
+    sealing = KubernetesExecutor(cluster, SETTINGS, lambda _: PodSettings(image="x"), sealing_keys=unreadable)
+    with pytest.raises(StartError, match="signing keys"):
+        await sealing.check()
 
 
 async def test_a_job_does_not_show_its_attempt_s_token(cluster, tmp_path):
