@@ -41,7 +41,10 @@ class DemoFailed(Exception):  # noqa: N818 - reads as what it says
 
 @click.command()
 def demo() -> None:
-    """Start a service, run one task of each type, show the signed callbacks, and stop it again."""
+    """Run one task of each type, and show the signed callbacks.
+
+    The service is a new one on a free port, and is gone afterwards.
+    """
     console = Console(highlight=False)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))

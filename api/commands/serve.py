@@ -8,17 +8,18 @@ import gc
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from api.app import running_service
+from api.commands.setting_options import GroupedCommand, settings_options
 from api.embedded.errors import EmbeddedError
 from api.logs import set_up_logs
 from api.memory import give_large_blocks_back
 from api.queue.errors import QueueUnusable
 from api.setting_forms import split_bind
-from api.settings import ENV_PREFIX, Settings, SettingsError, read_settings
+from api.settings import ENV_PREFIX, SettingsError, read_settings
 from api.web.connections import Limits
 from api.web.descriptors import connections_for, raise_descriptors
 from api.web.server import Server
@@ -26,30 +27,25 @@ from api.web.server import Server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from api.settings import Settings
+
 BACKLOG: Final = 2048
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
-
-Command = TypeVar("Command", bound="Callable[..., Any]")
 
 
 class CannotListen(Exception):  # noqa: N818 - reads as what it says
     """The address cannot be listened on; the message says why and what to do."""
 
 
-def settings_options(command: Command) -> Command:
-    """Give a command an option for each setting, under the setting's own name."""
-    for name, field in reversed(Settings.model_fields.items()):
-        flag = "--" + name.replace("_", "-")
-        text = f"{field.description} [{ENV_PREFIX}{name.upper()}]"
-        command = click.option(flag, name, metavar="VALUE", help=text)(command)
-    return command
-
-
-@click.command()
+@click.command(cls=GroupedCommand)
 @settings_options
 def serve(**options: str | None) -> None:
-    """Run the service. With nothing configured it brings its own Valkey and listens on 127.0.0.1:8000."""
+    """Run the service.
+
+    With nothing configured it brings its own Valkey and listens on 127.0.0.1:8000. Each option can be set by the
+    environment variable beside it; an option goes before its variable.
+    """
     try:
         settings = read_settings(**options)
         set_up_logs(settings.log_level, settings.log_format)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SOCKET_PATH_MAX_BYTES: Final = 100
 """The kernel's own bound is 104 (macOS) or 108 (Linux), with the zero at the end."""
 KEY_BYTES: Final = 32
+SIGNING_KEYS_NAME: Final = "signing-keys"
 ELSEWHERE: Final = "another directory by TASKPOST_DATA_DIR or --data-dir."
 REMEDY: Final = f"Name {ELSEWHERE}"
 
@@ -62,10 +63,7 @@ class DataDirectory:
         self._leave()
 
     def _enter(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._check()
+        self._prepare()
         lock_path = self.path / "service.lock"
         self._descriptor = lock.open_lock(lock_path)
         if not lock.try_lock(self._descriptor):
@@ -76,6 +74,21 @@ class DataDirectory:
         lock.write(self._descriptor, str(os.getpid()))
         for directory in (self.valkey, self.attempts):
             directory.mkdir(mode=0o700, exist_ok=True)
+
+    def prepare(self) -> None:
+        """Make the directory if there is none, without locking it: a service may have it.
+
+        Raises:
+            DirectoryError: if it cannot be made, or others can write to it.
+        """
+        with _explained(self.path):
+            self._prepare()
+
+    def _prepare(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check()
 
     def _check(self) -> None:
         link = find(self._given)
@@ -93,13 +106,15 @@ class DataDirectory:
     def signing_keys_file(self) -> Path:
         """Return the file of the key that signs callbacks. The key is made once, and is this directory's from then on.
 
+        The directory need not be locked: of two that make the key at the same time, one does.
+
         Raises:
             DirectoryError: if it cannot be written.
         """
-        path = self.path / "signing-keys"
+        path = self.path / SIGNING_KEYS_NAME
         if not path.exists():
             with _explained(self.path):
-                _write_once(path, f"whsec_{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n")
+                _write_once(path, f"{new_signing_key()}\n")
         return path
 
     def owner(self) -> str:
@@ -143,16 +158,32 @@ def _explained(path: Path) -> Iterator[None]:
         raise DirectoryError(f"{path} cannot be the data directory ({reason}). {REMEDY}") from error
 
 
+def new_signing_key() -> str:
+    """Return a new key of the form that receivers take."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+
+
 def _write_once(path: Path, text: str) -> None:
-    """Write a new file that only we can read, all of it or nothing."""
-    unfinished = path.with_suffix(".new")
-    unfinished.unlink(missing_ok=True)
+    """Write a file that only we can read, all of it or nothing, unless somebody else has written it first."""
+    unfinished = path.with_suffix(f".{secrets.token_hex(4)}.new")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        _put(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _put(unfinished: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(unfinished)
+    except FileExistsError:
+        pass
+    except OSError:  # there are file systems without hard links
+        unfinished.rename(path)
 
 
 def _fits(path: Path) -> bool:

@@ -17,7 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 from api.commands import serve as serve_command
+from api.commands import setting_options
 from api.executors.kubernetes.client import Access, Cluster, ClusterUnusable
+from api.settings import Settings
 from runner.connect import connect
 from tests.support.service import ServiceProcess, runners_of
 
@@ -61,6 +63,26 @@ def test_every_setting_is_an_option_too():
     helped = run("serve", "--help").stdout
     for words in ("--bind VALUE", "[TASKPOST_BIND]", "--data-dir VALUE", "--callback-allow-loopback"):
         assert words in helped
+
+
+def test_the_options_of_serve_are_in_groups_with_choices_and_defaults():
+    helped = run("serve", "--help").stdout
+    plain = " ".join(helped.split())
+    headings = re.findall(r"^([A-Z][^:\n]*):$", helped, re.MULTILINE)
+    assert headings == ["Options", *setting_options.GROUPS.values()]
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')} " in helped
+        assert f"[TASKPOST_{name.upper()}]" in plain
+        assert " ".join((field.description or "").split()) in plain
+    for words in (
+        *("[debug|info|warning|error]", "[json|text]", "[all|public|none]", "[true|false]", "[local|kubernetes]"),
+        *("[default: 127.0.0.1:8000]", "[default: text]", "[default: 604800]", "[default: 5, 30, 120, 600, 1800,"),
+    ):
+        assert words in plain
+    assert "[default: none]" not in plain.lower()
+    assert all(len(line) <= 80 for line in helped.splitlines())
+    assert helped.index("Callbacks:") < helped.index("--signing-keys ")
+    assert helped.index("Address and log:") < helped.index("--bind ") < helped.index("Redis and data:")
 
 
 @pytest.mark.parametrize(
