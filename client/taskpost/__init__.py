@@ -20,6 +20,7 @@ from taskpost.deliveries import Deliveries, DeliverySummary, DeliveryTry
 from taskpost.errors import (
     ApiError,
     Conflict,
+    EnvironmentInvalidError,
     FieldError,
     InvalidTask,
     InvalidUrl,
@@ -51,6 +52,7 @@ __all__ = [
     "DeliverySummary",
     "DeliveryTry",
     "EndStatus",
+    "EnvironmentInvalidError",
     "ErrorCode",
     "FieldError",
     "InvalidTask",

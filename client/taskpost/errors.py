@@ -21,6 +21,10 @@ class InvalidUrl(TaskpostError):
     """The service's URL is not an absolute http or https URL."""
 
 
+class EnvironmentInvalidError(TaskpostError):
+    """A proxy or a certificate that the environment names cannot be used."""
+
+
 class Unreachable(TaskpostError):
     """No answer came from the service's URL: `url`, for the `reason`."""
 

@@ -1,9 +1,8 @@
-"""HTTP to one service: requests, repeats, and problems as errors. The only module that knows httpx."""
+"""HTTP to one service: requests, repeats, and problems as errors. Only this module and `http_client` know httpx."""
 
 from __future__ import annotations
 
 import time
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import httpx
@@ -18,6 +17,7 @@ from taskpost.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from taskpost.http_client import open_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,8 +35,6 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 """A `Retry-After` beyond this is the caller's business."""
 
 _ERRORS: Final = {400: InvalidTask, 404: NotFound, 409: Conflict}
-# A proxy in the environment is for the world outside: it cannot know our loopback.
-_LOOPBACK: Final = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 
 
 class Transport:
@@ -51,12 +49,7 @@ class Transport:
             raise InvalidUrl(f"The service's URL {url!r} must look like http://host:port.")
         self.url = url
         self._timeout_seconds = timeout_seconds
-        self._http = httpx.Client(
-            base_url=parsed,
-            timeout=timeout_seconds,
-            headers={"User-Agent": f"taskpost-python/{version('taskpost')}"},
-            mounts=_LOOPBACK,
-        )
+        self._http = open_client(parsed, timeout_seconds)
 
     def close(self) -> None:
         """Close the connections."""

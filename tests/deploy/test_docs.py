@@ -11,7 +11,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+import pytest
 from pydantic import SecretStr
+from taskpost.cli import verbs
+from taskpost.cli.faults import ExitCode
 
 from api.settings import ENV_PREFIX, Settings
 from api.web.connections import READ_BYTES, Limits
@@ -162,6 +166,34 @@ def test_task_types_of_one_s_own_run_on_a_laptop_as_the_page_says(tmp_path: Path
         finally:
             service.terminate()
             service.communicate(timeout=30)
+
+
+VERBS = {name: verbs.load(verb) for name, verb in verbs.all_verbs().items()}
+
+
+def section_of_verb(name: str) -> str:
+    return page("command-line").partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_page_of_the_command_line_has_every_option_of_a_command(name: str) -> None:
+    section = section_of_verb(name)
+    assert section
+    assert f"| [`{name}`](#{name}) |" in page("command-line")
+    for option in VERBS[name].params:
+        if isinstance(option, click.Option) and name != "serve" and option.name not in {"own_url", "as_json"}:
+            assert any(f"`{flag}" in section for flag in option.opts), option.opts
+
+
+def test_the_page_of_the_command_line_has_no_option_that_does_not_exist() -> None:
+    known = {flag for command in VERBS.values() for option in command.params for flag in option.opts}
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page("command-line")))
+    assert told <= known | {"--version", "--help"}
+
+
+def test_the_exit_codes_are_those_of_the_code() -> None:
+    rows = page("command-line").partition("**Exit codes**")[2].partition("**Times**")[0]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", rows, re.MULTILINE)} == set(ExitCode)
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskpost.cli.nearest import Choice
 from taskpost.cli.options import json_option
-from taskpost.cli.output import local_time, print_json, print_rows, printable, styled
+from taskpost.cli.output import print_json, print_rows, printable, styled
+from taskpost.cli.params import TaskId
+from taskpost.cli.session import with_session
+from taskpost.cli.times import age, ago, clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +22,8 @@ if TYPE_CHECKING:
     from taskpost.codes import ListedDeliveries
     from taskpost.deliveries import DeliverySummary, DeliveryTry
 
-TRY_WIDTHS = (19, 8, 7, 6, 60)
-WIDTHS = (36, 9, 9, 5, 19, 60)
+TRY_WIDTHS = (25, 7, 7, 6, 0)
+WIDTHS = (36, 9, 9, 5, 5, 0)
 
 
 class Moment(click.ParamType[datetime]):
@@ -32,17 +36,17 @@ class Moment(click.ParamType[datetime]):
         try:
             return datetime.fromisoformat(str(value)).astimezone()
         except (ValueError, OverflowError):  # the first and the last day there are, in a zone
-            self.fail(f"{value!r} is no time: write 2026-11-25, or 2026-11-25T08:00:00Z.", param, ctx)
+            self.fail(f"{value!r} is not a time: write 2026-11-25, or 2026-11-25T08:00:00Z.", param, ctx)
 
 
 @click.command()
-@click.argument("task_id", required=False)
-@click.option("--status", type=click.Choice(["dead", "pending"]), help="Without a task: which ones. [default: dead]")
+@click.argument("task_id", required=False, type=TaskId())
+@click.option("--status", type=Choice(["dead", "pending"]), help="Without a task: which ones. [default: dead]")
 @click.option("--host", help="Without a task: only those to this host.")
 @click.option("--limit", type=click.IntRange(min=1), help="Without a task: at most so many. [default: all]")
 @click.option("--give-up", is_flag=True, help="Give this task's callback up: it is not sent again.")
 @json_option
-@click.pass_obj
+@with_session
 def deliveries(
     session: Session,
     task_id: str | None,
@@ -53,7 +57,10 @@ def deliveries(
     give_up: bool,
     as_json: bool,
 ) -> None:
-    """Show the tries of a task's callback, or list the callbacks that were given up."""
+    """Show the tries of a task's callback, or list callbacks.
+
+    Without a task those are listed that were given up. ENDED is the time since the task ended.
+    """
     if task_id is not None and (status or host or limit):
         raise click.UsageError("Give a task, or --status, --host and --limit.")
     if give_up and task_id is None:
@@ -68,17 +75,18 @@ def deliveries(
         if as_json:
             print_json([summary.raw for summary in found])
         else:
-            print_rows(("TASK", "STATE", "CALLBACK", "TRIES", "FINISHED", "LAST ERROR"), map(_row, found), WIDTHS)
+            print_rows(("TASK", "STATE", "CALLBACK", "TRIES", "ENDED", "LAST ERROR"), map(_row, found), WIDTHS)
 
 
 @click.command()
-@click.argument("task_id", required=False)
+@click.argument("task_id", required=False, type=TaskId())
 @click.option("--to", "result_url", help="With a task: the new URL of its callback.")
 @click.option("--dead", is_flag=True, help="All callbacks that were given up, or those that the other options say.")
 @click.option("--host", help="With --dead: those to this host.")
 @click.option("--from", "finished_from", type=Moment(), help="With --dead: of tasks that ended then or later.")
 @click.option("--before", "finished_before", type=Moment(), help="With --dead: of tasks that ended before then.")
-@click.pass_obj
+@json_option
+@with_session
 def redeliver(
     session: Session,
     task_id: str | None,
@@ -88,18 +96,28 @@ def redeliver(
     *,
     result_url: str | None,
     dead: bool,
+    as_json: bool,
 ) -> None:
-    """Send a task's outcome again, or those of all callbacks that were given up."""
+    """Send a task's outcome again, or all that were given up."""
     if dead == (task_id is not None) or (not dead and (host or finished_from or finished_before)):
         raise click.UsageError("Give a task, or --dead, with --host, --from and --before if need be.")
     if dead and result_url is not None:
         raise click.UsageError("--to is for one task.")
     with session.connect() as client:
         if task_id is not None:
-            click.echo(f"callback  {printable(client.redeliver(task_id, result_url).delivery.status)}")
+            task = client.redeliver(task_id, result_url)
+            _say(task.raw, f"callback  {task.delivery.status}", as_json=as_json)
         else:
             number = client.redeliver_dead(host=host, finished_from=finished_from, finished_before=finished_before)
-            click.echo("1 callback is sent again" if number == 1 else f"{number} callbacks are sent again")
+            text = "1 callback is sent again" if number == 1 else f"{number} callbacks are sent again"
+            _say({"redelivered": number}, text, as_json=as_json)
+
+
+def _say(document: Any, text: str, *, as_json: bool) -> None:  # noqa: ANN401 - any JSON value
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(printable(text))
 
 
 def _show(client: Client, task_id: str, *, as_json: bool) -> None:
@@ -110,14 +128,14 @@ def _show(client: Client, task_id: str, *, as_json: bool) -> None:
     print_rows(("AT", "SECONDS", "BY", "STATUS", "ERROR"), map(_try_row, found.tries), TRY_WIDTHS)
     click.echo(f"callback  {printable(found.delivery.status)}")
     if found.delivery.next_at:
-        click.echo(f"next try  {local_time(found.delivery.next_at)}")
+        click.echo(f"next try  {clock(found.delivery.next_at)}{ago(found.delivery.next_at)}")
     if found.last_answer:
         click.echo(f"answer    {printable(found.last_answer)}")
 
 
 def _try_row(made: DeliveryTry) -> Sequence[str]:
     return (
-        local_time(made.at),
+        clock(made.at),
         ("-" if made.duration_seconds is None else f"{made.duration_seconds:.3f}").rjust(TRY_WIDTHS[1]),
         printable(made.by),
         str(made.http_status or "-"),
@@ -131,6 +149,6 @@ def _row(found: DeliverySummary) -> Sequence[str]:
         styled(found.task_status, WIDTHS[1]),
         printable(found.delivery.status),
         str(found.delivery.attempts).rjust(WIDTHS[3]),
-        local_time(found.finished_at),
+        age(found.finished_at).rjust(WIDTHS[4]),
         printable(found.delivery.last_error or "-"),
     )

@@ -1,18 +1,18 @@
-"""Waiting for a task's end, and showing it: what `submit --wait` and `result` share."""
+"""Waiting for a task's end, and showing it: what `submit --wait`, `result` and `wait` share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from taskpost.cli.faults import ENDS, ExitCode, Failure
 from taskpost.cli.output import print_body, print_result, printable
-from taskpost.cli.progress import follow
 from taskpost.errors import WaitTimeout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskpost.cli.session import Session
     from taskpost.client import Client
     from taskpost.models import Result, Task
@@ -22,18 +22,42 @@ def wait_and_show_end(
     session: Session, client: Client, task: Task, timeout_seconds: float | None, *, as_json: bool
 ) -> None:
     """Follow a task on stderr until it ends, then print its result on stdout."""
-    goes_on = (
-        f"The task goes on. Follow it: {session.command} result {printable(task.task_id)} --wait\n"
-        f"Cancel it: {session.command} cancel {printable(task.task_id)}"
-    )
-    try:
-        follow(client, [task], Console(stderr=True), timeout_seconds=timeout_seconds)
-    except WaitTimeout as error:
-        raise Failure(str(error), ExitCode.GAVE_UP_WAITING, *goes_on.splitlines()) from error
-    except KeyboardInterrupt:
-        click.echo(goes_on, err=True)
-        raise
+    follow_to_end(session, client, [task], timeout_seconds)
     show_end(session, client.result(task.task_id), as_json=as_json)
+
+
+def follow_to_end(
+    session: Session, client: Client, tasks: Sequence[Task], timeout_seconds: float | None
+) -> Sequence[Task]:
+    """Follow tasks on stderr until all have ended, and return them as they then are.
+
+    Raises:
+        Failure: if the time is over; it says how to go on.
+    """
+    from rich.console import Console  # noqa: PLC0415 - a fifth of a second, for those who wait
+
+    from taskpost.cli.progress import follow  # noqa: PLC0415
+
+    goes_on = _goes_on(session, [printable(task.task_id) for task in tasks])
+    try:
+        ended = follow(client, tasks, Console(stderr=True), timeout_seconds=timeout_seconds)
+    except WaitTimeout as error:
+        raise Failure(str(error), ExitCode.GAVE_UP_WAITING, *goes_on) from error
+    except KeyboardInterrupt:
+        for line in goes_on:
+            click.echo(line, err=True)
+        raise
+    return list(ended.values())
+
+
+def _goes_on(session: Session, task_ids: Sequence[str]) -> Sequence[str]:
+    if len(task_ids) > 1:
+        return [f"The tasks go on. Follow them: {session.command} wait {' '.join(task_ids)}"]
+    (task_id,) = task_ids
+    return [
+        f"The task goes on. Follow it: {session.command} result {task_id} --wait",
+        f"Cancel it: {session.command} cancel {task_id}",
+    ]
 
 
 def show_end(session: Session, result: Result, *, as_json: bool) -> None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import click
 
 from taskpost.cli.output import printable
-from taskpost.errors import ApiError, InvalidTask, InvalidUrl, TaskpostError, Unreachable, WaitTimeout
+from taskpost.errors import (
+    ApiError,
+    EnvironmentInvalidError,
+    InvalidTask,
+    InvalidUrl,
+    TaskpostError,
+    Unreachable,
+    WaitTimeout,
+)
 
 
 class ExitCode(IntEnum):
@@ -27,27 +36,44 @@ ENDS = {"done": ExitCode.OK, "cancelled": ExitCode.CANCELLED}
 
 
 class Failure(click.ClickException):
-    """A message on stderr, with further lines, and an exit code. What is said in one line cannot begin another."""
+    """A message on stderr, with further lines, and an exit code. What is said in one line cannot begin another.
 
-    def __init__(self, message: str, exit_code: ExitCode, *lines: str) -> None:
+    `code` and `errors` are for programs: they are in the JSON that `--json` prints.
+    """
+
+    def __init__(
+        self, message: str, exit_code: ExitCode, *lines: str, code: str | None = None, errors: tuple[Any, ...] = ()
+    ) -> None:
         super().__init__("\n".join(map(printable, (message, *lines))))
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it of the instance
+        self.code = code or exit_code.name.lower()
+        self.first_line = message
+        self.errors = errors
 
 
-def failure(error: TaskpostError) -> Failure:
-    """Return what an error of the library means on the command line."""
+def failure(error: TaskpostError, *hints: str) -> Failure:
+    """Return what an error of the library means on the command line; `hints` are further lines."""
     message = str(error)
     match error:
         case Unreachable():
             hint = "`taskpost serve` starts a service; --url or TASKPOST_URL names another."
-            return Failure(message, ExitCode.UNREACHABLE, hint)
+            return Failure(message, ExitCode.UNREACHABLE, hint, *hints)
         case WaitTimeout():
-            return Failure(message, ExitCode.GAVE_UP_WAITING)
-        case InvalidUrl():
-            return Failure(message, ExitCode.USAGE)
+            return Failure(message, ExitCode.GAVE_UP_WAITING, *hints)
+        case InvalidUrl() | EnvironmentInvalidError():
+            return Failure(message, ExitCode.USAGE, *hints)
         case ApiError(detail=detail, errors=errors, retry_after_seconds=seconds):
             listed = [f"  {one.pointer or '/'}: {one.detail}" for one in errors]
-            hints = [] if seconds is None else [f"Try again in {seconds:g} s."]
+            again = [] if seconds is None else [f"Try again in {seconds:g} s."]
             code = ExitCode.USAGE if isinstance(error, InvalidTask) else ExitCode.FAILED
-            return Failure(detail, code, *listed, *hints)
-    return Failure(message, ExitCode.FAILED)
+            details = tuple({"pointer": one.pointer, "detail": one.detail} for one in errors)
+            return Failure(detail, code, *listed, *again, *hints, code=error.code, errors=details)
+    return Failure(message, ExitCode.FAILED, *hints)
+
+
+def error_document(fault: click.ClickException) -> dict[str, Any]:
+    """Return the form that every fault has in JSON: a code and a message, like a task's `error`."""
+    if not isinstance(fault, Failure):
+        return {"error": {"code": "usage", "message": fault.format_message()}}
+    listed = {"errors": list(fault.errors)} if fault.errors else {}
+    return {"error": {"code": fault.code, "message": fault.first_line} | listed}

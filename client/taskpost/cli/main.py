@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskpost.cli.faults import ExitCode, Failure, failure
-from taskpost.cli.session import Session
+from taskpost.cli import verbs
+from taskpost.cli.faults import ExitCode, error_document, failure
+from taskpost.cli.nearest import did_you_mean
+from taskpost.cli.options import wants_json
+from taskpost.cli.output import print_json
+from taskpost.cli.session import URL_HELP, Session
 from taskpost.errors import TaskpostError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
-GROUP: Final = "taskpost.commands"
-"""The entry points by which other distributions add verbs: each names a `click.Command`."""
-
-VERBS: Final = {
-    verb: EntryPoint(verb, reference, GROUP)
-    for verb, reference in {
-        "submit": "taskpost.cli.submit:submit",
-        "get": "taskpost.cli.tasks:get",
-        "list": "taskpost.cli.tasks:list_tasks",
-        "result": "taskpost.cli.tasks:result",
-        "cancel": "taskpost.cli.tasks:cancel",
-        "deliveries": "taskpost.cli.deliveries:deliveries",
-        "redeliver": "taskpost.cli.deliveries:redeliver",
-        "types": "taskpost.cli.types:types",
-    }.items()
-}
-"""Our own verbs, loaded in the same way."""
+    from click.shell_completion import CompletionItem
 
 
 class Verbs(click.Group):
@@ -40,15 +29,61 @@ class Verbs(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
         """Return every verb that can be loaded."""
-        return [*VERBS, *(verb for verb, entry_point in sorted(_added().items()) if _works(entry_point))]
+        return [name for name, verb in verbs.all_verbs().items() if verbs.summary_of(verb) is not None]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as click calls it
         """Load the verb asked for, and no other."""
-        entry_point = VERBS.get(cmd_name) or _added().get(cmd_name)
-        return None if entry_point is None else _load(entry_point)
+        verb = verbs.find(cmd_name)
+        return None if verb is None else verbs.load(verb)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; if it does not exist, name the nearest."""
+        name = args[0]
+        if verbs.find(name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {name!r}.{did_you_mean(name, verbs.all_verbs())}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """List the verbs without importing them."""
+        rows = [(name, verbs.summary_of(verb)) for name, verb in verbs.all_verbs().items()]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, summary in rows if summary is not None])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Complete a verb or an option, without importing verbs."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a shell asks for it
+
+        found = [
+            CompletionItem(name, help=verbs.summary_of(verb))
+            for name, verb in verbs.all_verbs().items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - as click has it
+    ) -> click.Context:
+        """Read the command line; `--help` and `--version` end here."""
+        with _until_nobody_reads():
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the verb returns
         """Run the verb; an expected fault becomes a message and an exit code."""
+        with _until_nobody_reads():
+            try:
+                return self._run(ctx)
+            except click.ClickException as fault:
+                if wants_json(ctx):
+                    print_json(error_document(fault))
+                raise
+
+    def _run(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as above
         try:
             return super().invoke(ctx)
         except TaskpostError as error:
@@ -60,13 +95,8 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--url",
-    envvar="TASKPOST_URL",
-    show_envvar=True,
-    help="Where the service is, with its path prefix if it has one. [default: http://127.0.0.1:8000]",
-)
-@click.version_option(package_name="taskpost", prog_name="taskpost")
+@click.option("--url", metavar="URL", envvar="TASKPOST_URL", show_envvar=True, help=URL_HELP)
+@click.version_option(None, "-V", "--version", package_name="taskpost", prog_name="taskpost")
 @click.pass_context
 def taskpost(ctx: click.Context, url: str | None) -> None:
     """Submit tasks to a Taskpost service, and follow them.
@@ -74,7 +104,7 @@ def taskpost(ctx: click.Context, url: str | None) -> None:
     Exit codes: 0 done, 1 failed, 2 usage, 3 unreachable, 4 cancelled, 5 gave up waiting.
     """
     given = ctx.get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE
-    ctx.obj = Session(url, f"taskpost --url {url}" if given else "taskpost")
+    ctx.obj = Session.named(url) if given and url else Session(url)
 
 
 def main() -> None:
@@ -84,32 +114,20 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         taskpost(prog_name="taskpost")
-    except OSError as error:  # a full disk, say; of a closed pipe click takes care
-        sys.stderr.write(f"Error: the output cannot be written: {error.strerror}.\n")
+    except OSError as error:  # a full disk, say
+        with suppress(OSError):
+            sys.stderr.write(f"Error: the output cannot be written: {error.strerror or error}.\n")
         sys.exit(ExitCode.FAILED)
 
 
-def _added() -> Mapping[str, EntryPoint]:
-    return {entry_point.name: entry_point for entry_point in entry_points(group=GROUP)}
-
-
-def _load(entry_point: EntryPoint) -> click.Command:
+@contextmanager
+def _until_nobody_reads() -> Iterator[None]:
+    """End without a fault when the reader of the output has gone, as in `taskpost list | head -1`."""
     try:
-        command = entry_point.load()
-    except Exception as error:
-        raise Failure(
-            f"The verb {entry_point.name!r} ({entry_point.value}) cannot be loaded: {type(error).__name__}: {error}.",
-            ExitCode.FAILED,
-            "Is everything installed that it needs? For serve and demo: pip install 'taskpost-service[service]'.",
-        ) from error
-    if not isinstance(command, click.Command):
-        raise Failure(f"The verb {entry_point.name!r} ({entry_point.value}) is no click command.", ExitCode.FAILED)
-    return command
-
-
-def _works(entry_point: EntryPoint) -> bool:
-    try:
-        _load(entry_point)
-    except Failure:
-        return False
-    return True
+        yield
+    except BrokenPipeError:
+        with suppress(OSError, ValueError):  # what is still to be written goes nowhere
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+        raise click.exceptions.Exit(ExitCode.OK) from None

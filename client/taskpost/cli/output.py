@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from taskpost.cli.times import ago, clock, long_span, seconds_between
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from taskpost.models import Task
 
 LONGEST_SHOWN: Final = 4000
 """A terminal shows no more characters of a result: some have millions."""
+
+LEAST_COLUMNS: Final = 80
 
 COLORS: Final = {"done": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "starting": "cyan"}
 
@@ -26,13 +30,24 @@ _UNSAFE: Final = re.compile(r"[^\n -~]+")
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Print one line of JSON, in ASCII, so that no code page can harm it."""
-    click.echo(escaped(json.dumps(document)))
+    """Print one line of JSON in the form that the service writes, with what could steer a terminal escaped."""
+    text = escaped(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+    click.echo(text if sys.stdout.isatty() else text.encode())  # bytes: no code page can harm them
 
 
 def print_body(body: bytes) -> None:
     """Print the very bytes of an outcome, but on a terminal the same JSON with what could steer it escaped."""
     click.echo(escaped(body.decode("utf-8", "backslashreplace")) if sys.stdout.isatty() else body)
+
+
+def columns() -> int:
+    """Return how wide a table may be: as wide as the terminal, and 80 where there is none."""
+    return max(shutil.get_terminal_size((LEAST_COLUMNS, 0)).columns, LEAST_COLUMNS)
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text that is no longer than `width`; dots show that it was cut."""
+    return text if len(text) <= width else text[: max(width - 2, 0)] + ".."
 
 
 def print_result(value: Any, everything: str) -> None:  # noqa: ANN401 - any JSON value
@@ -57,14 +72,10 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]], widths: S
         click.echo("There is nothing to list.", err=True)
 
 
-def styled(status: str, width: int = 0) -> str:
-    """Return a state in its color, padded first because colors have no width."""
-    return click.style(printable(status).ljust(width), fg=COLORS.get(status))
-
-
-def local_time(moment: datetime | None) -> str:
-    """Return a time as the user's clock shows it."""
-    return "-" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+def styled(status: str, width: int = 0, more: str = "") -> str:
+    """Return a state in its color, with more words after it; padded first because colors have no width."""
+    text = printable(status) + printable(more)
+    return click.style((cut(text, width) if width else text).ljust(width), fg=COLORS.get(status))
 
 
 def state_line(task: Task) -> str:
@@ -91,16 +102,18 @@ def describe(task: Task) -> Iterator[tuple[str, str]]:
     yield "attempt", f"{task.attempt}, priority {task.priority}"
     for past in task.attempts:
         yield "", printable(f"attempt {past.attempt}: {past.reason}")
-    yield "created", local_time(task.created_at)
-    yield "started", local_time(task.started_at)
-    yield "finished", local_time(task.finished_at)
+    yield "created", f"{clock(task.created_at)}{ago(task.created_at)}"
+    waited = seconds_between(task.created_at, task.started_at)
+    yield "started", clock(task.started_at) + ("" if waited is None else f" (waited {long_span(waited)})")
+    ran = seconds_between(task.started_at, task.finished_at)
+    yield "finished", clock(task.finished_at) + ("" if ran is None else f" (ran {long_span(ran)})")
     if task.result_url is not None:
         delivery = task.delivery
         yield "callback", printable(f"{delivery.status}, tries: {delivery.attempts}, to {task.result_url}")
         if delivery.last_error:
             yield "", printable(f"last error: {delivery.last_error}")
         if delivery.next_at:
-            yield "", f"next try: {local_time(delivery.next_at)}"
+            yield "", f"next try: {clock(delivery.next_at)}{ago(delivery.next_at)}"
 
 
 def printable(text: str) -> str:

@@ -10,24 +10,30 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from taskpost.cli.faults import ExitCode, Failure
+from taskpost.cli.nearest import did_you_mean
 from taskpost.cli.options import json_option
-from taskpost.cli.output import escaped, print_json, print_rows, printable
+from taskpost.cli.output import columns, cut, escaped, print_json, print_rows, printable
+from taskpost.cli.params import TypeName
+from taskpost.cli.session import with_session
 
 if TYPE_CHECKING:
     from taskpost.cli.session import Session
     from taskpost.models import TaskType
 
 CHECKS: Final = "taskpost.checks"
-WIDTHS = (16, 11, 11, 40)
+WIDTHS = (16, 11, 11, 0)
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=TypeName())
 @click.argument("file", required=False)
 @json_option
-@click.pass_obj
+@with_session
 def types(session: Session, name: str | None, file: str | None, *, as_json: bool) -> None:
-    """List the task types, or show one with its input. `taskpost types check FILE` checks a file of task types."""
+    """List the task types, or show one with its input.
+
+    `taskpost types check FILE` checks a file of task types.
+    """
     if file is not None:
         _check(name, file)
         return
@@ -62,12 +68,15 @@ def _named(name: str, offered: list[TaskType]) -> TaskType:
         if one.name == name:
             return one
     known = ", ".join(printable(one.name) for one in offered) or "none"
-    raise click.UsageError(f"There is no task type {name!r}. The service offers: {known}.")
+    meant = did_you_mean(name, [one.name for one in offered])
+    raise click.UsageError(f"There is no task type {name!r}.{meant} The service offers: {known}.")
 
 
 def _row(one: TaskType) -> tuple[str, ...]:
     first_line = one.description.partition("\n")[0]
-    return (printable(one.name), _limit(one.concurrency), _limit(one.max_timeout_seconds), printable(first_line))
+    room = columns() - sum(WIDTHS) - 2 * (len(WIDTHS) - 1) - max(len(one.name) - WIDTHS[0], 0)
+    cells = (printable(one.name), _limit(one.concurrency), _limit(one.max_timeout_seconds))
+    return (*cells, cut(printable(first_line), room))
 
 
 def _limit(value: float | None) -> str:

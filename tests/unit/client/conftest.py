@@ -53,3 +53,4 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_INTERVAL_SECONDS", 0.001)
     monkeypatch.setattr(waiting, "LONGEST_INTERVAL_SECONDS", 0.002)
     monkeypatch.delenv("TASKPOST_URL", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")

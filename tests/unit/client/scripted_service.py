@@ -104,6 +104,10 @@ class Service:
     def on(self, method: str, target: str, *replies: Reply) -> None:
         self._replies[method, target] = list(replies)
 
+    def answered(self) -> list[tuple[str, str]]:
+        """Every method and target that has a reply."""
+        return list(self._replies)
+
     def targets(self) -> list[str]:
         return [f"{asked.method} {asked.target}" for asked in self.asked]
 

@@ -111,7 +111,7 @@ def test_a_callback_that_is_to_be_made_says_when(run: Run, service: Service) -> 
 
 def test_the_list_on_the_command_line(run: Run) -> None:
     told = run("deliveries").stdout.splitlines()
-    assert told[0].split() == ["TASK", "STATE", "CALLBACK", "TRIES", "FINISHED", "LAST", "ERROR"]
+    assert told[0].split() == ["TASK", "STATE", "CALLBACK", "TRIES", "ENDED", "LAST", "ERROR"]
     assert TASK_ID in told[1]
     assert told[1].endswith("the receiver answered 410")
     assert run("deliveries", "--status", "pending", "--host", "here", "--limit", "3", "--json").stdout.startswith("[{")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.client.scripted_service import TASK_ID, Reply, Service, summary, task
+from tests.unit.client.scripted_service import TASK_ID, Reply, Service, outcome, summary, task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +56,18 @@ def test_ctrl_c_while_waiting(service: Service) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a broken pipe is another error elsewhere")
-@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["get", TASK_ID], ["--help"]])
-def test_a_broken_pipe_is_quiet(arguments: list[str], service: Service) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["list"], ["list", "--json"], ["get", TASK_ID], ["--help"], ["-V"], ["list", "--help"], ["types"]),
+        *(["result", TASK_ID], ["result", TASK_ID, "--json"], ["completion", "bash"]),
+    ],
+    ids=" ".join,
+)
+def test_output_that_nobody_reads_is_no_failure(arguments: list[str], service: Service) -> None:
     service.on("GET", "/api/tasks", Reply(body=[summary(number) for number in range(1000)]))
+    service.on("GET", "/api/task-types", Reply(body=[{"name": "sleep"}]))
+    service.on("GET", TARGET + "/result", Reply(body=outcome(result="9" * 1_000_000)))
     service.on("GET", TARGET, Reply(body=task()))
 
     with started(service, arguments) as process:
@@ -68,7 +77,36 @@ def test_a_broken_pipe_is_quiet(arguments: list[str], service: Service) -> None:
         err = process.stderr.read()
 
     assert err == b""
-    assert process.returncode == 1
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-V"], ["lst"], ["completion", "bash"], ["list", "--help"]])
+def test_help_imports_no_library_that_it_does_not_need(arguments: list[str]) -> None:
+    slow = ("httpx", "rich", "pydantic", "fastapi", "redis", "api.settings", "api.app", "http.server")
+    code = (
+        "import sys\nfrom taskpost.cli.main import taskpost\n"
+        f"try:\n    taskpost({arguments!r})\n"
+        f"except SystemExit:\n    print(sorted(sys.modules.keys() & set({slow!r})), file=sys.stderr)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+
+    assert told.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(os.name != "posix", reason="the time of one child is not told elsewhere")
+def test_help_takes_less_than_a_third_of_a_second() -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+
+    def seconds() -> float:
+        """The time on a processor: what else runs here does not count."""
+        process = subprocess.Popen([COMMAND, "--help"], env=plain, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return used.ru_utime + used.ru_stime
+
+    assert min(seconds() for _ in range(5)) < 0.3
 
 
 @pytest.mark.parametrize(

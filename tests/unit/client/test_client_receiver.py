@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 
 import httpx
 import pytest
 from standardwebhooks import Webhook
+from taskpost import receiver_server
 from taskpost.receiver import Received, Receiver, SignatureInvalid, verify
 
 KEY, OTHER_KEY, THIRD_KEY = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in range(3))
@@ -146,3 +148,43 @@ def test_a_closed_receiver_does_not_listen() -> None:
     assert port is not None
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_a_receiver_listens_where_it_is_told() -> None:
+    with Receiver(host="::1") as receiver:
+        assert receiver.url.startswith("http://[::1]:")
+        httpx.post(receiver.url + "x", content=b"1", trust_env=False)
+        assert receiver.next(10).path == "/x"
+        port = int(receiver.url.rpartition(":")[2].strip("/"))
+        with pytest.raises(OSError, match="in use"):
+            Receiver(host="::1", port=port)
+
+
+def test_a_receiver_takes_no_more_connections_than_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_server, "MAX_REQUESTS", 2)
+    with Receiver() as receiver:
+        address = ("127.0.0.1", int(receiver.url.rpartition(":")[2].strip("/")))
+        silent = [socket.create_connection(address) for _ in range(2)]
+        with socket.create_connection(address, timeout=20) as refused:
+            refused.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n1")
+            with suppress(ConnectionResetError):
+                assert refused.recv(100) == b""
+        for connection in silent:
+            connection.close()
+
+
+def test_a_receiver_holds_no_more_bytes_than_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_server, "MAX_HELD_BYTES", 100)
+    with Receiver() as receiver:
+        assert httpx.post(receiver.url, content=b"1" * 101, trust_env=False).status_code == 503
+        assert httpx.post(receiver.url, content=b"1" * 100, trust_env=False).status_code == 200
+        assert len(receiver.next(10).body) == 100
+
+
+def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_server._Handler, "timeout", 0.05)
+    with Receiver() as receiver:
+        address = ("127.0.0.1", int(receiver.url.rpartition(":")[2].strip("/")))
+        with socket.create_connection(address, timeout=20) as half:
+            half.sendall(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
+            assert b" 408 " in half.recv(100)
