@@ -6,6 +6,7 @@ chooses the text that is matched.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urldefrag, urljoin
 
@@ -47,17 +48,31 @@ def compile_schema(schema: Mapping[str, Any], registry: Registry | None = None) 
     `registry` has the documents beside it that it may refer to.
 
     Raises:
-        InputSchemaError: if the schema is not valid, leaves its document, or has a pattern of unbounded cost.
+        InputSchemaError: if the schema is not valid, leaves its document, has a pattern of unbounded cost, or refuses
+            its own `default`, which is the input of a task that is submitted without one.
     """
     document = dict(schema)
     if registry is None:
         _check_references(document)
     try:
-        return validator_for(document, offline=True, pattern_options=PATTERNS, registry=registry)
+        validator = validator_for(document, offline=True, pattern_options=PATTERNS, registry=registry)
     except ValidationError as error:
         raise InputSchemaError(_place(error, document), _reason(error)) from None
     except ValueError as error:
         raise InputSchemaError((), str(error)) from None
+    if registry is None and "default" in document:
+        _check_default(validator, document["default"])
+    return validator
+
+
+def _check_default(validator: Validator, default: Any) -> None:  # noqa: ANN401 - any JSON value
+    try:
+        json.dumps(default, ensure_ascii=False, allow_nan=False).encode()
+        validator.validate(default)
+    except ValidationError as error:
+        raise InputSchemaError(("default", *error.instance_path), f"the schema refuses it: {error.message}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputSchemaError(("default",), f"it is not JSON: {error}") from None
 
 
 def _check_references(document: Mapping[str, Any]) -> None:

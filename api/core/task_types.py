@@ -33,8 +33,9 @@ class TaskTypeDefinition:
     `command` is a container type: that is run in its image, with nothing of ours; without containers in `directory`.
     `image`, `env` and `pod` are what its attempts have that others have not, `pod` by the names of `PodSettings`.
 
-    `input_schema` is a JSON Schema (2020-12). `concurrency` bounds the unfinished attempts of this type, None means
-    that only the bound over all types holds. `default_timeout_seconds` gives the run time of one attempt for an input.
+    `input_schema` is a JSON Schema (2020-12); the `default` at its root is the input of tasks without one.
+    `concurrency` bounds the unfinished attempts of this type, None means that only the bound over all types holds.
+    `default_timeout_seconds` gives the run time of one attempt for an input.
     """
 
     name: str

@@ -12,21 +12,25 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MAX_BODY_BYTES: Final = 1024 * 1024
+BROWSER_HEADERS: Final = ("Origin", "Sec-Fetch-Site", "Referer")
+"""A request with one of these may have been sent by a page, without a word from the person who looks at it."""
 CONTENT_TYPE_RULE: Final = (
-    "Send the header `Content-Type: application/json` (`application/*+json` is taken too; a charset other than utf-8 "
-    "is not, and neither is a request without the header)."
+    "Send the header `Content-Type: application/json` (or `application/*+json`), with no charset but utf-8. Without "
+    "the header, or with the `application/x-www-form-urlencoded` of a plain `curl -d`, the body is read as JSON too, "
+    "unless the request has one of the headers that browsers send: `Origin`, `Sec-Fetch-Site`, `Referer`."
 )
 
 _WORD: Final = r"[a-z0-9!#$&^_.+-]+"
-_JSON_TYPE: Final = re.compile(
-    rf'application/(?:json|{_WORD}\+json)\s*(?:;\s*(?:{_WORD}\s*=\s*(?:{_WORD}|"[^"]*")\s*)?)*', re.IGNORECASE
-)
+_PARAMETERS: Final = rf'\s*(?:;\s*(?:{_WORD}\s*=\s*(?:{_WORD}|"[^"]*")\s*)?)*'
+_JSON_TYPE: Final = re.compile(rf"application/(?:json|{_WORD}\+json){_PARAMETERS}", re.IGNORECASE)
+_FORM_TYPE: Final = re.compile(rf"application/x-www-form-urlencoded{_PARAMETERS}", re.IGNORECASE)
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 _VISIBLE_ASCII: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_SHOWN_CHARACTERS: Final = 100
 
 
 async def read_json_body(request: Request) -> bytes:
-    """Return the body of a request that says it is JSON.
+    """Return the body of a request, if it is JSON by its Content-Type or may be read as JSON.
 
     Raises:
         Problem: 415 for another Content-Type, 413 for more than 1 MiB, whether announced or not.
@@ -48,7 +52,7 @@ async def read_json_body(request: Request) -> bytes:
 
 
 async def read_optional_json_body(request: Request) -> bytes:
-    """Return the body of a request that may come without one; a body needs a JSON content type.
+    """Return the body of a request that may come without one.
 
     Raises:
         Problem: 415, 413, as for a body that must be there.
@@ -78,10 +82,16 @@ def idempotency_key(headers: Headers) -> str | None:
 
 def _check_content_type(headers: Headers) -> None:
     values = headers.getlist("content-type")
-    if values == ["application/json"]:
+    if values == ["application/json"] or (len(values) == 1 and _is_utf8(_JSON_TYPE, values[0])):
         return
-    if len(values) != 1 or not _is_json_type(values[0]):
-        raise Problem(415, Code.UNSUPPORTED_MEDIA_TYPE, CONTENT_TYPE_RULE, headers={"Accept-Post": "application/json"})
+    is_default = not values or (len(values) == 1 and _is_utf8(_FORM_TYPE, values[0]))
+    mark = next((name for name in BROWSER_HEADERS if name in headers), None)
+    if is_default and mark is None:
+        return
+    found = " and ".join(repr(value[:_SHOWN_CHARACTERS]) for value in values[:2]) or "missing"
+    browser = f", and the header {mark} is that of a browser" if is_default else ""
+    detail = f"The Content-Type is {found}{browser}. {CONTENT_TYPE_RULE}"
+    raise Problem(415, Code.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept-Post": "application/json"})
 
 
 def _check_content_encoding(headers: Headers) -> None:
@@ -91,9 +101,9 @@ def _check_content_encoding(headers: Headers) -> None:
         raise Problem(415, Code.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept-Encoding": "identity"})
 
 
-def _is_json_type(value: str) -> bool:
+def _is_utf8(media_type: re.Pattern[str], value: str) -> bool:
     charsets = _CHARSET.findall(value)
-    return bool(_JSON_TYPE.fullmatch(value)) and all(charset.lower() == "utf-8" for charset in charsets)
+    return bool(media_type.fullmatch(value)) and all(charset.lower() == "utf-8" for charset in charsets)
 
 
 def too_large() -> Problem:

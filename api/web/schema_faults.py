@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import deque
@@ -55,7 +56,12 @@ class InputSchema:
     def __init__(self, schema: Mapping[str, Json]) -> None:
         self._schema = dict(schema)
         self._validator = compile_schema(self._schema)
+        self._default = json_bytes(self._schema.get("default", {}))
         self._outlines: dict[str, tuple[Validator, int]] = {}
+
+    def default(self) -> Json:
+        """Return a copy of the input of a task that is submitted without one: the schema's `default`, else `{}`."""
+        return json.loads(self._default)
 
     def faults(self, task_input: Json, size_bytes: int) -> list[Fault]:
         """Return what is wrong with an input; nothing if it is valid. At most `MAX_FAULTS`, as an answer holds.

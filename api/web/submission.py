@@ -66,7 +66,9 @@ class Intake:
 
     def _read(self, raw: bytes, idempotency_key: str | None) -> Submission:
         body = _parse(raw)
-        task_input = json_bytes(body.get("task_input", {}))
+        if "task_input" not in body:
+            body["task_input"] = self._default_input(body.get("task_type"))
+        task_input = json_bytes(body["task_input"])
         envelope, faults = _read_envelope(body)
         listed = bounded(chain(faults, self._faults(body, spelled_out_bytes(task_input))))
         if envelope is None or listed:
@@ -80,6 +82,10 @@ class Intake:
             idempotency_key=idempotency_key,
             digest="" if idempotency_key is None else _digest(raw),
         )
+
+    def _default_input(self, name: Any) -> Any:  # noqa: ANN401 - any JSON value
+        schema = self._schemas.get(name) if isinstance(name, str) else None
+        return {} if schema is None else schema.default()
 
     def _faults(self, body: Mapping[str, Any], input_bytes: int) -> Iterator[Fault]:
         """Find what the model of the envelope cannot: it knows neither the types nor where callbacks may go."""
@@ -96,7 +102,7 @@ class Intake:
         seconds = body.get("timeout_seconds")
         if isinstance(seconds, int | float) and seconds > definition.max_timeout_seconds:
             yield Fault("/timeout_seconds", f"{name} may run for {definition.max_timeout_seconds:g} seconds at most")
-        yield from self._schemas[name].faults(body.get("task_input", {}), input_bytes)
+        yield from self._schemas[name].faults(body["task_input"], input_bytes)
 
     def _timeout_seconds(self, envelope: TaskSubmission) -> float:
         if envelope.timeout_seconds:

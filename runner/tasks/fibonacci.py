@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from runner.tasks import Progress, task_type
 from runner.tasks.inputs import Integer, TaskInput
+
+EXAMPLE: Final[dict[str, Any]] = {"n": 100}
+"""It is also the input of a task that is submitted without one."""
 
 _COMPUTING_PERCENT: Final = 17.0
 """The share of computing in the time for a large n. The rest is the way from binary to decimal, a single call."""
@@ -18,10 +21,12 @@ _COST_RATIO: Final = 2.2
 class FibonacciInput(TaskInput):
     """Which number is wanted: F(0) is 0, F(1) is 1."""
 
+    model_config = ConfigDict(json_schema_extra={"default": EXAMPLE})
+
     n: Integer = Field(ge=0, le=10_000_000, description="The index of the number")
 
 
-@task_type("fibonacci", example={"n": 1000})
+@task_type("fibonacci", example=EXAMPLE)
 def fibonacci(task_input: FibonacciInput, progress: Progress) -> dict[str, Any]:
     """Compute the n-th Fibonacci number, exactly, as a decimal string.
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
+EXAMPLE: Final[dict[str, Any]] = {"limit": 100, "list": True}
+"""It is also the input of a task that is submitted without one."""
 MAX_LIMIT: Final = 10_000_000_000
 MAX_LIMIT_WITH_LIST: Final = 10_000_000
 """Keeps the result within the 8 MiB that a result may have by default: 664,579 primes are 5.2 MB of JSON."""
@@ -28,6 +30,7 @@ class PrimeNumbersInput(TaskInput):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "default": EXAMPLE,
             "if": {"properties": {"list": {"const": True}}, "required": ["list"]},
             "then": {"properties": {"limit": {"maximum": MAX_LIMIT_WITH_LIST}}},
         }
@@ -43,7 +46,7 @@ class PrimeNumbersInput(TaskInput):
         return self
 
 
-@task_type("prime_numbers", example={"limit": 100, "list": True})
+@task_type("prime_numbers", example=EXAMPLE)
 def prime_numbers(task_input: PrimeNumbersInput, progress: Progress) -> dict[str, Any]:
     """Count the prime numbers up to a limit, find the largest of them and, if wanted, list them.
 

@@ -140,6 +140,7 @@ def test_the_built_in_task_types_are_in_the_table() -> None:
         assert task_type is not None
         for field in task_type.input_schema["properties"]:
             assert f"`{field}`" in row.split("|")[2]
+        assert row.split("|")[3].strip() == f"`{json.dumps(task_type.input_schema['default'])}`"
 
 
 def test_the_template_of_task_types_passes_its_own_tests(tmp_path: Path) -> None:

@@ -222,29 +222,62 @@ async def test_p09_a_nul_is_kept(client: httpx.AsyncClient, redis_client: Redis,
     [
         "application/json", "application/json; charset=utf-8", "Application/JSON", 'application/json;charset="UTF-8"',
         "application/vnd.x+json", 'application/json ; a=b; c="d;e"', "application/json;",
+        None, "application/x-www-form-urlencoded", "Application/X-WWW-Form-URLEncoded; charset=UTF-8",
     ],
 )  # fmt: skip
-async def test_p10_content_types_that_are_taken(client: httpx.AsyncClient, content_type: str) -> None:
+async def test_p10_content_types_that_are_taken(client: httpx.AsyncClient, content_type: str | None) -> None:
     assert (await post_raw(client, json.dumps(VALID).encode(), content_type)).status_code == 202
 
 
 @pytest.mark.parametrize(
     "content_type",
     [
-        None, "", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "text/json",
+        "", "text/plain", "application/json; charset=utf-16", "text/json",
         "application/jsonp", "application/+json", "multipart/form-data; boundary=x", "application/json, text/plain",
-        "application/json; charset=utf-8; charset=latin-1",
+        "application/json; charset=utf-8; charset=latin-1", "application/x-www-form-urlencoded; charset=latin-1",
+        "application/x-www-form-urlencoded2", "x" * 5000,
     ],
 )  # fmt: skip
-async def test_p10_content_types_that_are_not(client: httpx.AsyncClient, content_type: str | None) -> None:
+async def test_p10_content_types_that_are_not(client: httpx.AsyncClient, content_type: str) -> None:
     response = await post_raw(client, json.dumps(VALID).encode("utf-16"), content_type)
-    assert "`Content-Type: application/json`" in problem(response, 415, "unsupported_media_type")["detail"]
+    detail = problem(response, 415, "unsupported_media_type")["detail"]
+    assert "`Content-Type: application/json`" in detail
+    assert f"The Content-Type is {content_type[:100]!r}." in detail
     assert response.headers["accept-post"] == "application/json"
 
 
 async def test_p10_two_content_types(client: httpx.AsyncClient) -> None:
     headers = [("Content-Type", "application/json"), ("Content-Type", "text/plain")]
     problem(await client.post("/api/tasks", content=b"{}", headers=headers), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", ["/api/tasks", "/api/deliveries/redeliver", f"/api/tasks/{UNKNOWN_ID}/redeliver"])
+@pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded"])
+async def test_p10_a_browser_has_to_say_that_it_is_json(
+    client: httpx.AsyncClient, path: str, content_type: str | None
+) -> None:
+    """What is not JSON by its type can be sent by any page, without a question from the browser to the service."""
+    here = str(client.base_url).rstrip("/")
+    typed = {} if content_type is None else {"Content-Type": content_type}
+    for mark in (
+        {"Origin": here},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+        {"Referer": "https://evil.example/"},
+        {"referer": ""},
+    ):
+        response = await client.post(path, content=json.dumps(VALID), headers=typed | mark)
+        detail = problem(response, 415, "unsupported_media_type")["detail"]
+        assert f"the header {next(iter(mark)).lower()} " in detail.lower()
+        assert (await client.post("/api/tasks", json=VALID, headers=mark)).status_code == 202
+    evil = await client.post(path, content=json.dumps(VALID), headers=typed | {"Origin": "https://evil.example"})
+    problem(evil, 403, "cross_site")
+
+
+async def test_p10_a_form_is_not_a_task(client: httpx.AsyncClient) -> None:
+    form = await client.post("/api/tasks", data={"task_type": "fibonacci", "result_url": "http://example.com/"})
+    assert "not JSON" in problem(form, 400, "invalid_json")["detail"]
+    assert (await client.get("/api/tasks")).json() == []
 
 
 @pytest.mark.parametrize("url", ["http://....127.0.0.1:8082/", "http:www.google.com", "http://h:0/", "", " http://x"])

@@ -103,8 +103,11 @@ async def test_redeliver_checks_the_body_that_it_does_not_need(queue: Queue) -> 
             (b"{}", "application/json", 404),
             (b"", "application/json", 404),
             (b"", "text/plain", 415),
-            (b"a=b", "application/x-www-form-urlencoded", 415),
-            (b"{}", None, 415),
+            (b"", "application/x-www-form-urlencoded", 404),
+            (b"a=b", "application/x-www-form-urlencoded", 400),
+            (b"{}", "application/x-www-form-urlencoded", 404),
+            (b"{}", None, 404),
+            (b"{}", "text/plain", 415),
             (b"{}", "multipart/form-data; boundary=x", 415),
             (b" " * (2**20 + 1), "application/json", 413),
         ):

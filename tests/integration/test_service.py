@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import urllib.request
 
 import gmpy2
 import pytest
 from taskpost import Conflict, NotFound
 from taskpost.receiver import Receiver, verify
 
+from runner.tasks.registry import BUILT_IN
 from tests.support.service import ServiceProcess, eventually
 
 
@@ -40,6 +42,26 @@ def test_each_built_in_type_is_computed_and_delivered(service, receiver, data_di
             assert (ended.task_status, ended.task_percent_done, ended.attempt) == ("done", 100.0, 1)
             assert ended.created_at <= ended.started_at <= ended.finished_at
             assert client.result(task.task_id).body == bodies[name].body
+
+
+SHORTEST_RESULTS = {
+    "fibonacci": {"n": 100, "value": "354224848179261915075"},
+    "prime_numbers": {"limit": 100, "count": 25, "largest": 97},
+    "sleep": {"slept_seconds": 5},
+}
+
+
+@pytest.mark.parametrize("task_type", BUILT_IN)
+def test_the_shortest_request_of_a_plain_curl_runs_as_written(service, receiver, task_type):
+    """urllib sends what `curl -d` sends: the content type of a form."""
+    body = json.dumps({"result_url": receiver.url, "task_type": task_type}).encode()
+    request = urllib.request.Request(f"{service.url}/api/tasks", data=body)
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+        assert request.get_header("Content-type") == "application/x-www-form-urlencoded"
+        assert answer.status == 202
+    received = receiver.next(60).json()
+    assert (received["task_type"], received["status"]) == (task_type, "done")
+    assert received["result"].items() >= SHORTEST_RESULTS[task_type].items()
 
 
 def _delivered(client, task_id):

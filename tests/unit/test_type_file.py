@@ -243,6 +243,7 @@ def test_a_name_cannot_forge_a_line(tmp_path):
         ("{$ref: 'http://127.0.0.1:9/x'}", "input_schema: at $ref: 'http://127.0.0.1:9/x' leaves the schema"),
         ("{properties: {a: {$ref: 'file:///etc/passwd'}}}", "input_schema: at properties.a.$ref: "),
         ("{properties: {a: {pattern: '(?=a)'}}}", "input_schema: at properties.a.pattern: "),
+        ("{type: object, default: 5}", "input_schema: at default: the schema refuses it: 5 is not of type"),
     ],
 )
 def test_schemas_that_cannot_be_used(tmp_path, schema, words):

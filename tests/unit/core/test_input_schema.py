@@ -136,3 +136,31 @@ def test_a_schema_that_is_nested_very_deeply() -> None:
         schema = {"not": schema}
     with pytest.raises(InputSchemaError):
         compile_schema(schema)
+
+
+BOUNDED = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0}}, "required": ["n"]}
+
+
+@pytest.mark.parametrize("default", [{"n": 1}, {"n": 10.0}])
+def test_a_default_that_fits(default):
+    compile_schema(BOUNDED | {"default": default})
+
+
+@pytest.mark.parametrize(
+    ("default", "place", "reason"),
+    [
+        ({"n": -1}, ("default", "n"), "the schema refuses it: -1 is less than the minimum of 0"),
+        ({}, ("default",), 'the schema refuses it: "n" is a required property'),
+        (None, ("default",), 'the schema refuses it: null is not of type "object"'),
+    ],
+)
+def test_a_default_that_its_own_schema_refuses(default, place, reason):
+    with pytest.raises(InputSchemaError) as caught:
+        compile_schema(BOUNDED | {"default": default})
+    assert (caught.value.place, caught.value.reason) == (place, reason)
+
+
+@pytest.mark.parametrize("default", [{"n": float("nan")}, {"n": {1}}, "\ud800", pytest.param(10**5000, id="5001 digits")])
+def test_a_default_that_is_not_json(default):
+    with pytest.raises(InputSchemaError):
+        compile_schema({"default": default})

@@ -58,6 +58,37 @@ def test_input_left_out_is_an_empty_object() -> None:
     assert errors(task_input=...) == {"/task_input/n": "The member is required"}
 
 
+@pytest.mark.parametrize("default", [{"n": [1]}, [], "x", None, 10**300, 1.5, False])
+def test_input_left_out_is_the_default_of_the_schema(default: Any) -> None:
+    made = intake_for({"default": default}).read(b'{"result_url": null, "task_type": "fibonacci"}', None)
+    assert json.loads(made.task_input) == default
+    given_null = intake_for({"default": 1}).read(b'{"result_url":null,"task_type":"fibonacci","task_input":null}', None)
+    assert given_null.task_input == "null"
+
+
+def test_the_default_is_not_laid_under_what_is_sent() -> None:
+    schema = {"required": ["n"], "default": {"n": 1, "m": 2}}
+    assert errors(intake=intake_for(schema), task_input={}) == {"/task_input/n": "The member is required"}
+    given_one = intake_for(schema).read(b'{"result_url":null,"task_type":"fibonacci","task_input":{"n":3}}', None)
+    assert given_one.task_input == '{"n":3}'
+
+
+def test_a_run_time_is_computed_from_the_default_too_and_cannot_change_it() -> None:
+    def taking(task_input: dict[str, Any]) -> float:
+        return float(task_input.pop("seconds"))
+
+    definition = TaskTypeDefinition("sleep", "", {"default": {"seconds": 7}}, {}, None, 60, taking)
+    intake = Intake(lambda types={"sleep": definition}: types, Policy(allow_loopback=False))
+    for _ in range(2):
+        made = intake.read(b'{"result_url": null, "task_type": "sleep"}', None)
+        assert (made.task_input, made.timeout_ms) == ('{"seconds":7}', 7000)
+
+
+@pytest.mark.parametrize("name", [["fibonacci"], {}, 1, None, "nope"])
+def test_no_type_no_default(name: Any) -> None:
+    assert list(errors(task_type=name, task_input=...)) == ["/task_type"]
+
+
 @pytest.mark.parametrize(
     "value", [2**64, -9223372036854775809, 10**4000, 0.1, 1e22, "a\x00b", "😀 é", None, [], [[1]], True]
 )

@@ -98,6 +98,14 @@ def test_schemas_and_examples_are_valid(tried: TaskType) -> None:
     assert tried.input_schema["additionalProperties"] is False
 
 
+@pytest.mark.parametrize("tried", [*BUILT_IN_TYPES.values()], ids=BUILT_IN)
+def test_each_built_in_type_has_an_input_for_tasks_without_one(tried: TaskType) -> None:
+    default = tried.input_schema["default"]
+    assert default == tried.example
+    assert _accepts(tried, default)
+    assert not _accepts(tried, {})
+
+
 BAD_NUMBERS = [True, False, "10", "", None, [], {}, [10], math.nan, math.inf, -math.inf, -1, 1e308, 10**18, 10**400]
 
 
