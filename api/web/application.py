@@ -10,11 +10,12 @@ from starlette.middleware import Middleware
 from api.web import cors, problems
 from api.web.guard import Guard
 from api.web.head import HeadAsGet, PrefixStripped
-from api.web.openapi import DESCRIPTION, VERSION, Application
+from api.web.openapi import DESCRIPTION, LICENSE, VERSION, Application
 from api.web.operation import DirectRoute
 from api.web.routes import deliveries, documentation, health, tasks, types
 from api.web.submission import Intake
 from api.web.turns import REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME, Turns
+from api.web.webhook import WEBHOOKS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -50,6 +51,7 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
         title="Taskpost",
         version=VERSION,
         description=DESCRIPTION,
+        license_info=LICENSE,
         # Where the proxy's prefix is not known, the calls are where this document is.
         servers=[{"url": settings.root_path or "."}],
         openapi_url=None,
@@ -60,6 +62,7 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
         lifespan=entered,
         middleware=_middleware(settings),
     )
+    app.described_webhooks = WEBHOOKS
     app.state.services = services
     app.state.turns = Turns(REQUESTS_AT_A_TIME)
     app.state.result_turns = Turns(RESULTS_AT_A_TIME)

@@ -7,7 +7,8 @@ from typing import Any, Final
 from api.web import schemas
 from api.web.openapi import (
     answer,
-    example_of,
+    examples_of,
+    header,
     header_parameter,
     path_parameter,
     problem_answers,
@@ -16,8 +17,12 @@ from api.web.openapi import (
 )
 from api.web.problems import Code
 from api.web.request_body import CONTENT_TYPE_RULE
+from runner.contract import State
 
-_TASK_ID: Final = [path_parameter("task_id", "Id of a task.", {"type": "string", "format": "uuid"}, schemas.EXAMPLE_ID)]
+_TASK_ID: Final = [
+    path_parameter("task_id", "Id of a task.", {"type": "string", **schemas.ID_FORMAT}, schemas.EXAMPLE_ID)
+]
+_NEXT_PAGE: Final = header('The next page (`rel="next"`), if any.')
 
 
 def _operation(
@@ -44,8 +49,8 @@ SUBMIT: Final = _operation(
             schema_of(schemas.TaskAccepted),
             "accepted",
             {
-                "Location": "The task, as a relative reference.",
-                "Idempotent-Replayed": "`true` if an earlier request with this key made the task.",
+                "Location": header("The task, as a relative reference."),
+                "Idempotent-Replayed": header("`true` if an earlier request with this key made the task."),
             },
         ),
         **problem_answers(
@@ -65,7 +70,10 @@ SUBMIT: Final = _operation(
     requestBody={
         "required": True,
         "content": {
-            "application/json": {"schema": schema_of(schemas.TaskSubmission), "examples": example_of("submission")}
+            "application/json": {
+                "schema": schema_of(schemas.TaskSubmission),
+                "examples": examples_of("submission", "shortest"),
+            }
         },
     },
     parameters=[
@@ -85,12 +93,17 @@ LIST: Final = _operation(
             "A page of tasks.",
             {"type": "array", "items": schema_of(schemas.TaskSummary)},
             "list",
-            {"Link": 'The next page (`rel="next"`), if any.', "X-Total-Count": "How many tasks match in all."},
+            {"Link": _NEXT_PAGE, "X-Total-Count": header("How many tasks match in all.", "integer")},
         ),
         **problem_answers(Code.INVALID_QUERY, Code.UNAVAILABLE),
     },
     parameters=query_parameters(
-        ("status", "States, separated by commas or repeated.", {"type": "string"}, "queued,running"),
+        (
+            "status",
+            "Only tasks in these states: repeat the parameter, or separate them by commas.",
+            {"type": "array", "items": schema_of(State), "minItems": 1},
+            ["queued", "running"],
+        ),
         ("task_type", "Only tasks of this type.", {"type": "string", "minLength": 1}, "fibonacci"),
         ("limit", "Size of a page.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, 10),
         ("cursor", "Where the page begins; take it from `Link`.", {"type": "string"}, schemas.EXAMPLE_ID),
@@ -156,7 +169,7 @@ REDELIVER: Final = _operation(
     parameters=_TASK_ID,
     requestBody={
         "required": False,
-        "content": {"application/json": {"schema": schema_of(schemas.NewUrl), "examples": example_of("new_url")}},
+        "content": {"application/json": {"schema": schema_of(schemas.NewUrl), "examples": examples_of("new_url")}},
     },
 )
 GIVE_UP: Final = _operation(
@@ -180,15 +193,16 @@ LIST_DELIVERIES: Final = _operation(
             "A page of deliveries.",
             {"type": "array", "items": schema_of(schemas.DeliverySummary)},
             "delivery_list",
-            {"Link": 'The next page (`rel="next"`), if any.', "X-Total-Count": "How many there are of all hosts."},
+            {"Link": _NEXT_PAGE, "X-Total-Count": header("How many there are of all hosts.", "integer")},
         ),
         **problem_answers(Code.INVALID_QUERY, Code.UNAVAILABLE),
     },
     parameters=query_parameters(
-        ("status", "Required.", {"type": "string", "enum": ["pending", "dead"]}, "dead"),
+        ("status", "Which deliveries.", {"type": "string", "enum": ["pending", "dead"]}, "dead"),
         ("host", "Only of this host, with its port or without.", {"type": "string"}, "example.com"),
         ("limit", "Size of a page.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, 10),
         ("cursor", "Where the page begins; take it from `Link`.", {"type": "string"}, schemas.EXAMPLE_ID),
+        required=("status",),
     ),
 )
 REDELIVER_DEAD: Final = _operation(
@@ -204,7 +218,7 @@ REDELIVER_DEAD: Final = _operation(
     requestBody={
         "required": True,
         "content": {
-            "application/json": {"schema": schema_of(schemas.Redelivery), "examples": example_of("redelivery")}
+            "application/json": {"schema": schema_of(schemas.Redelivery), "examples": examples_of("redelivery")}
         },
     },
 )
@@ -240,8 +254,12 @@ METRICS: Final = _operation(
         **problem_answers(Code.UNAVAILABLE),
     },
 )
+_HERE: Final = answer(
+    "The index.", schema_of(schemas.Index), "here", {"Vary": header("`Accept`: it decides between JSON and a page.")}
+)
+_HERE["content"]["text/html"] = {"schema": {"type": "string"}, "examples": examples_of("page")}
 INDEX: Final = _operation(
     "What is here",
-    "Relative references to the documentation and to the tasks.",
-    {200: answer("The index.", schema_of(schemas.Index), "here"), **problem_answers()},
+    "Relative references to the documentation and to the tasks; a page for a browser (`Accept: text/html`).",
+    {200: _HERE, **problem_answers()},
 )

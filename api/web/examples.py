@@ -11,6 +11,7 @@ SUBMISSION: Final[dict[str, Any]] = {
     "task_type": "fibonacci",
     "task_input": {"n": 100},
 }
+SHORTEST: Final[dict[str, Any]] = {"result_url": "https://example.com/results", "task_type": "fibonacci"}
 TASK: Final[dict[str, Any]] = {
     "task_id": EXAMPLE_ID,
     "task_type": "fibonacci",
@@ -111,6 +112,11 @@ OUTCOME: Final = {
     "started_at": "2025-08-19T09:24:03.702Z",
     "finished_at": "2025-08-19T09:24:03.741Z",
 }
+FAILED: Final = OUTCOME | {
+    "status": "failed",
+    "result": None,
+    "error": {"code": "timed_out", "message": "The task ran longer than its 600 seconds"},
+}
 TASK_TYPES: Final = [
     {
         "name": "fibonacci",
@@ -120,6 +126,7 @@ TASK_TYPES: Final = [
             "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 10_000_000}},
             "required": ["n"],
             "additionalProperties": False,
+            "default": {"n": 100},
         },
         "example": {"n": 100},
         "concurrency": None,
@@ -145,14 +152,17 @@ HERE: Final = {
     "documentation": "docs",
     "tasks": "api/tasks",
 }
+PAGE: Final = '<!doctype html>\n<html lang="en">...</html>\n'
 
 ALL: Final[dict[str, Any]] = {
     "submission": SUBMISSION,
+    "shortest": SHORTEST,
     "accepted": ACCEPTED,
     "waiting": WAITING,
     "cancelled": CANCELLED,
     "list": LIST,
     "outcome": OUTCOME,
+    "failed": FAILED,
     "deliveries": DELIVERIES,
     "delivery_list": DELIVERY_LIST,
     "redelivered": REDELIVERED,
@@ -165,5 +175,6 @@ ALL: Final[dict[str, Any]] = {
     "healthy": HEALTHY,
     "checks": CHECKS,
     "here": HERE,
+    "page": PAGE,
 }
 """By the name under which operations refer to them."""

@@ -1,8 +1,9 @@
-"""OpenAPI 3.1: the words that `descriptions.py` describes operations with, and the application that has the whole."""
+"""OpenAPI 3.1: the words that operations and the webhook are described with, and the application that has the whole."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
@@ -13,6 +14,9 @@ from api.web.faults import Fault
 from api.web.problems import Code
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import StrEnum
+
     from pydantic import BaseModel
 
 VERSION: Final = version("taskpost-service")
@@ -24,8 +28,12 @@ POST a task, get its signed result back by POST.
 * Request bodies are JSON in UTF-8 of at most 1 MiB, nested at most 100 levels below the root. NaN, infinities, integers
   of more than 4300 digits, lone surrogates and names given twice in one object are refused. An input of more than
   16 KiB that does not fit its schema is answered with the first error in it.
-* Times are RFC 3339 in UTC. HEAD works where GET does. A path with a trailing slash does not exist.
+* Times are RFC 3339 in UTC. HEAD works where GET does. A path with a trailing slash does not exist, but `/docs/`
+  redirects to `/docs`.
+* There is no authentication: whoever reaches the service may use all of it. Put a proxy before it that authenticates.
+  A change that a page of another site makes a browser send is refused (403). Callbacks are signed, see the webhook.
 """
+LICENSE: Final[dict[str, Any]] = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 
 _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
     Code.INVALID_JSON: (
@@ -76,8 +84,8 @@ _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
     ),
     Code.UNSUPPORTED_MEDIA_TYPE: (
         415,
-        "The Content-Type is not JSON, or is not sent; `Accept-Post` names the one that is taken.",
-        "Send the header `Content-Type: application/json`.",
+        "The Content-Type is not JSON; `Accept-Post` names the one to send. Browsers must send it.",
+        "The Content-Type is 'text/plain'. Send the header `Content-Type: application/json`.",
     ),
     Code.QUEUE_FULL: (429, "The queue is full; see `Retry-After`.", "10000 tasks wait already, the most that may."),
     Code.UNDELIVERED_FULL: (
@@ -98,54 +106,64 @@ _FAULTS: Final = {
     Code.INVALID_QUERY: (Fault("/limit", "is not an integer from 1 to 1000"),),
 }
 _RETRIED: Final = (429, 503)
-_RETRY_AFTER: Final = {
-    "Retry-After": {"description": "Seconds until a repeat makes sense.", "schema": {"type": "integer"}}
-}
 
 
 class Application(FastAPI):
-    """FastAPI with the components that the routes refer to."""
+    """FastAPI with the components that the routes refer to, and the webhooks."""
+
+    described_webhooks: Mapping[str, Any] = MappingProxyType({})
 
     def openapi(self) -> dict[str, Any]:
         """Return the document; it is made once."""
         if self.openapi_schema is None:
-            components = super().openapi().setdefault("components", {})
+            document = super().openapi()
+            document["security"] = []
+            document["webhooks"] = dict(self.described_webhooks)
+            components = document.setdefault("components", {})
             _, definitions = models_json_schema(
                 [(model, "validation") for model in schemas.ALL], ref_template="#/components/schemas/{model}"
             )
-            components["schemas"] = definitions["$defs"]
+            components["schemas"] = {name: _without_defaults(found) for name, found in definitions["$defs"].items()}
             # Apart from the operations, because FastAPI takes every null out of those.
             components["examples"] = {name: {"value": value} for name, value in {**examples.ALL, **_problems()}.items()}
         return self.openapi_schema or {}
 
 
-def schema_of(model: type[BaseModel]) -> dict[str, str]:
-    """Return a reference to a model's schema."""
+def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    """Generators, openapi-typescript for one, have a member that has a default always be sent; descriptions have it."""
+    for member in schema.get("properties", {}).values():
+        member.pop("default", None)
+    return schema
+
+
+def schema_of(model: type[BaseModel | StrEnum]) -> dict[str, str]:
+    """Return a reference to the schema of a model, or of an enumeration that models use."""
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def example_of(name: str) -> dict[str, dict[str, str]]:
-    """Return the examples of something that has one, by its name in `examples.py`."""
-    return {name: {"$ref": f"#/components/examples/{name}"}}
+def examples_of(*names: str) -> dict[str, dict[str, str]]:
+    """Return the examples of something, by their names in `examples.py`."""
+    return {name: {"$ref": f"#/components/examples/{name}"} for name in names}
+
+
+def header(description: str, kind: str = "string") -> dict[str, Any]:
+    """Describe a header of an answer; `kind` is its JSON type."""
+    return {"description": description, "schema": {"type": kind}}
 
 
 def answer(
     description: str,
     schema: dict[str, Any],
     example: str,
-    headers: dict[str, str] | None = None,
+    headers: dict[str, dict[str, Any]] | None = None,
     media_type: str = "application/json",
 ) -> dict[str, Any]:
     """Describe a success; `headers` are those worth a word."""
     described: dict[str, Any] = {
         "description": description,
-        "content": {media_type: {"schema": schema, "examples": example_of(example)}},
+        "content": {media_type: {"schema": schema, "examples": examples_of(example)}},
     }
-    if headers:
-        described["headers"] = {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
-        }
-    return described
+    return described | {"headers": headers} if headers else described
 
 
 def problem_answers(*codes: Code) -> dict[int | str, dict[str, Any]]:
@@ -157,18 +175,22 @@ def problem_answers(*codes: Code) -> dict[int | str, dict[str, Any]]:
     for status, alike in by_status.items():
         answers[status] = _problem(" ".join(_EXAMPLES[code][1] for code in alike), alike)
         if status in _RETRIED:
-            answers[status]["headers"] = _RETRY_AFTER
+            answers[status]["headers"] = {"Retry-After": header("Seconds until a repeat makes sense.", "integer")}
     return answers
 
 
-def query_parameters(*described: tuple[str, str, dict[str, Any], Any]) -> list[dict[str, Any]]:
-    """Describe query parameters: name, description, schema, example."""
-    return [_parameter("query", *parameter) for parameter in described]
+def query_parameters(
+    *described: tuple[str, str, dict[str, Any], Any], required: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Describe query parameters: name, description, schema, example. Those named in `required` must be given."""
+    return [_parameter("query", *parameter) | {"required": parameter[0] in required} for parameter in described]
 
 
-def header_parameter(name: str, description: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
+def header_parameter(
+    name: str, description: str, schema: dict[str, Any], example: str | int, *, required: bool = False
+) -> dict[str, Any]:
     """Describe a header of a request."""
-    return _parameter("header", name, description, schema, example)
+    return _parameter("header", name, description, schema, example) | {"required": required}
 
 
 def path_parameter(name: str, description: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
@@ -191,5 +213,5 @@ def _problems() -> dict[str, dict[str, Any]]:
 def _problem(description: str, codes: list[Code]) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": schema_of(schemas.Problem)}
     if codes:
-        content["examples"] = {name: reference for code in codes for name, reference in example_of(code).items()}
+        content["examples"] = examples_of(*codes)
     return {"description": description, "content": {problems.MEDIA_TYPE: content}}

@@ -31,6 +31,12 @@ class Operation:
     description: Mapping[str, Any] | None = None
     asks_redis: bool = True
 
+    @property
+    def _success(self) -> int | None:
+        """The status of a success, if the description names one."""
+        statuses = (self.description or {}).get("responses", {})
+        return min((status for status in statuses if isinstance(status, int)), default=None)
+
     def add_to(self, app: FastAPI, tag: str) -> None:
         """Make it a route of the application."""
         function = self.function
@@ -52,6 +58,8 @@ class Operation:
             safe if self.method in SAFE_METHODS else answer_change,
             methods=[self.method],
             name=getattr(function, "__name__", None),
+            # For the document alone, which would else have a 200 beside it.
+            status_code=self._success,
             response_model=None,
             response_class=Response,
             include_in_schema=self.description is not None,

@@ -14,6 +14,9 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from runner.contract import DeliveryStatus, State  # noqa: TC001 - as above
 
 EXAMPLE_ID: Final = "0198c0de-7e57-7000-8abc-0123456789ab"
+ID_FORMAT: Final = {"format": "uuid"}
+TaskId = Annotated[str, Field(json_schema_extra={**ID_FORMAT})]
+"""A task's id has the same type wherever it is."""
 
 
 def _integral(value: object) -> object:
@@ -27,15 +30,16 @@ class TaskSubmission(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     result_url: str | None = Field(
-        description="Where the outcome is POSTed: an absolute http or https URL of at most 2048 characters. "
-        "`null` means no callback; read the result by GET then."
+        description="Where the outcome is POSTed, as the webhook `taskEnded` describes: an absolute http or https URL "
+        "of at most 2048 characters. `null` means no callback; read the result by GET then."
     )
     task_type: str = Field(description="Name of a task type; `GET /api/task-types` lists them.")
     task_input: Any = Field(
-        default_factory=dict, description="Input, as the type's `input_schema` wants it; `{}` if left out."
+        default_factory=dict,
+        description="Input that fits the type's `input_schema`. If left out, the `default` of that schema, else `{}`.",
     )
     priority: Annotated[int, Field(ge=-100, le=100), BeforeValidator(_integral)] = Field(
-        default=0, description="Higher is first; first in, first out within one."
+        default=0, description="Higher is first; first in, first out within one. 0 if left out."
     )
     # 0, which nobody can send, stands for the type's own.
     timeout_seconds: float = Field(
@@ -81,7 +85,7 @@ class Deliveries(Delivery):
 class DeliverySummary(BaseModel):
     """A task by its delivery."""
 
-    task_id: str
+    task_id: TaskId
     task_type: str
     task_status: State
     finished_at: datetime | None
@@ -133,7 +137,7 @@ class PastAttempt(BaseModel):
 class Task(BaseModel):
     """A task."""
 
-    task_id: str
+    task_id: TaskId
     task_type: str
     task_status: State
     task_percent_done: float = Field(ge=0, le=100, description="With one decimal; 100 exactly when done.")
@@ -162,7 +166,7 @@ class TaskAccepted(BaseModel):
 class TaskSummary(BaseModel):
     """A task in a list."""
 
-    task_id: str
+    task_id: TaskId
     task_type: str
     percent_done: float = Field(ge=0, le=100)
     task_status: State
@@ -185,7 +189,7 @@ class TaskType(BaseModel):
 class Outcome(BaseModel):
     """The body of the callback: the very bytes that are signed and sent."""
 
-    task_id: str
+    task_id: TaskId
     task_type: str
     status: Literal["done", "failed", "cancelled"]
     result: Any

@@ -23,6 +23,7 @@ from api.queue.queue import Queue
 from api.queue.shapes import QueueLimits, Retention, Slot
 from api.web import schemas
 from api.web.application import create_app
+from api.web.openapi import VERSION
 from api.web.problems import METHODS
 from runner.connect import connect_async
 from runner.contract import ErrorCode, State, key_prefix
@@ -739,7 +740,7 @@ async def test_a02_trailing_slashes_do_not_exist(client: httpx.AsyncClient) -> N
     headers = {"X-Forwarded-Proto": "https", "Host": "other.example"}
     problem(await client.post("/api/tasks/", json=VALID, headers=headers), 404, "not_found")
     task_id = (await submit(client))["task_id"]
-    for path in ("/api/tasks/", f"/api/tasks/{task_id}/", "/docs/", "/livez/", "//api//tasks", "/api", "/nope"):
+    for path in ("/api/tasks/", f"/api/tasks/{task_id}/", "/docs//", "/livez/", "//api//tasks", "/api", "/nope"):
         problem(await client.get(path, headers=headers), 404, "not_found")
     received = await talk(client, b"GET //api//tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert received.startswith(b"HTTP/1.1 404")
@@ -835,6 +836,38 @@ async def test_a03_a_prefix_that_is_like_our_own_paths(queue: Queue) -> None:
         assert (await client.get("/api")).json()["name"] == "Taskpost"
         problem(await client.get("/apix"), 404, "not_found")
         problem(await client.get("/api/nope"), 404, "not_found")
+
+
+@pytest.mark.parametrize("root_path", ["", "/tasks"])
+async def test_docs_with_a_slash_redirects(queue: Queue, root_path: str) -> None:
+    async with web_client(services_of(queue, root_path=root_path)) as client:
+        response = await client.get(f"{root_path}/docs/")
+        assert (response.status_code, response.content) == (307, b"")
+        assert response.next_request is not None
+        assert response.next_request.url.path == f"{root_path}/docs"
+        assert (await client.send(response.next_request)).headers["content-type"].startswith("text/html")
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("root_path", "path"), [("", "/"), ("/tasks", "/tasks"), ("/tasks", "/tasks/"), ("/tasks", "/")]
+)
+async def test_the_root_shows_a_page_to_a_browser(queue: Queue, root_path: str, path: str) -> None:
+    async with web_client(services_of(queue, root_path=root_path)) as client:
+        response = await client.get(path, headers=BROWSER)
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+        assert response.headers["x-frame-options"] == "DENY"
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+        assert f"Version {VERSION}" in response.text
+        assert "://" not in response.text
+        links = re.findall(r'href="([^"]+)"', response.text)
+        assert len(links) == 7
+        for link in links:
+            assert (await client.get(urljoin(path, link))).status_code == 200, link
+        assert (await client.get(path)).json()["name"] == "Taskpost"
+        assert (await client.get(path)).headers["vary"] == response.headers["vary"] == "Accept"
 
 
 async def test_the_documentation_needs_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:

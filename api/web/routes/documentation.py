@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.web import descriptions
+from api.web.index_page import index_page, prefers_page
 from api.web.openapi import VERSION
 from api.web.operation import Operation
 from api.web.representation import json_bytes
@@ -28,6 +29,11 @@ _PAGE_HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
 }
+_INDEX_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Vary": "Accept",
+}
 _ASSET_HEADERS: Final = {
     "Cache-Control": f"public, max-age={ASSET_MAX_AGE_SECONDS}",
     "X-Content-Type-Options": "nosniff",
@@ -36,9 +42,12 @@ _DIRECTORY: Final = Path(str(files("fastapi_offline"))) / "static"
 _INDEX: Final = {"name": "Taskpost", "version": VERSION, "documentation": "docs", "tasks": "api/tasks"}
 
 
-async def index(_request: Request) -> Response:
-    """Answer at the root."""
-    return Response(json_bytes(_INDEX), media_type="application/json")
+async def index(request: Request) -> Response:
+    """Answer at the root: with a page for a browser, with JSON for all others."""
+    if prefers_page(request.headers.getlist("accept")):
+        page = index_page(request.app.state.services.settings.root_path)
+        return Response(page, headers={**_PAGE_HEADERS, **_INDEX_HEADERS}, media_type="text/html")
+    return Response(json_bytes(_INDEX), headers={"Vary": "Accept"}, media_type="application/json")
 
 
 async def openapi(request: Request) -> Response:
@@ -61,6 +70,11 @@ async def documentation(_request: Request) -> Response:
     return page
 
 
+async def documentation_with_slash(_request: Request) -> Response:
+    """Redirect to the page, whose links are relative to its own address. So is this one, behind any prefix."""
+    return Response(status_code=307, headers={"Location": "../docs"})
+
+
 async def asset(_request: Request, name: str) -> Response:
     """Return a file of Swagger UI."""
     if name not in ASSETS:
@@ -78,5 +92,6 @@ ROUTES: Final = (
     Operation("GET", "/", index, descriptions.INDEX, asks_redis=False),
     Operation("GET", "/openapi.json", openapi, asks_redis=False),
     Operation("GET", "/docs", documentation, asks_redis=False),
+    Operation("GET", "/docs/", documentation_with_slash, asks_redis=False),
     Operation("GET", "/docs/assets/{name}", asset, asks_redis=False),
 )
