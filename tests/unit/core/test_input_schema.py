@@ -160,7 +160,9 @@ def test_a_default_that_its_own_schema_refuses(default, place, reason):
     assert (caught.value.place, caught.value.reason) == (place, reason)
 
 
-@pytest.mark.parametrize("default", [{"n": float("nan")}, {"n": {1}}, "\ud800", pytest.param(10**5000, id="5001 digits")])
+@pytest.mark.parametrize(
+    "default", [{"n": float("nan")}, {"n": {1}}, "\ud800", pytest.param(10**5000, id="5001 digits")]
+)
 def test_a_default_that_is_not_json(default):
     with pytest.raises(InputSchemaError):
         compile_schema({"default": default})
