@@ -82,7 +82,7 @@ def _secret(key: object) -> bytes:
 def _signature_headers(headers: Mapping[str, str]) -> list[str]:
     """Return the values of our headers. One that comes twice is refused: others may read the one, and we the other."""
     found: dict[str, list[object]] = {name: [] for name in HEADERS}
-    for name, value in headers.items():
+    for name, value in (headers or {}).items():
         if isinstance(name, str) and name.lower() in found:
             found[name.lower()].append(value)
     return [_only(name, values) for name, values in found.items()]

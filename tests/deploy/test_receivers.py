@@ -104,6 +104,10 @@ def test_in_python_a_body_that_is_not_bytes_is_false(in_python: Verified, body: 
     assert in_python(strangers.headers(), body, KEY) is False
 
 
+def test_in_python_no_headers_are_false(in_python: Verified) -> None:
+    assert in_python(None, BODY, KEY) is False  # what AWS Lambda gives for a request without headers
+
+
 def test_in_python_with_headers_as_servers_give_them(in_python: Verified) -> None:
     message = Message()
     for name, value in strangers.headers().items():
