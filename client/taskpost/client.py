@@ -32,6 +32,7 @@ class Client(DeliveryCalls):
 
     Raises:
         InvalidUrl: the URL is not an absolute http or https URL.
+        EnvironmentInvalidError: a proxy or a certificate that the environment names cannot be used.
         ValueError: the timeout is not a number above 0.
     """
 

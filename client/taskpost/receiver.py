@@ -24,7 +24,7 @@ class Received:
     """A request that came in."""
 
     headers: Mapping[str, str]
-    """By their names in lower case."""
+    """By their names in lower case; the values of one that came several times are joined by commas."""
     body: bytes
     path: str
     received_at: datetime
@@ -63,7 +63,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where to POST; any path under it will do."""
+        """The address to POST to; any path under it will do."""
         return self._server.url
 
     def next(self, timeout_seconds: float | None = None) -> Received:

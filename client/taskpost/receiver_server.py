@@ -116,7 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._read(length)
         if body is None:
             return 408
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        # A header that comes twice is kept whole, so that a signature is never checked over one half of it.
+        names = dict.fromkeys(name.lower() for name in self.headers)
+        headers = {name: ", ".join(self.headers.get_all(name, ())) for name in names}
         return self.server.take(headers, body, self.path)
 
     def _read(self, length: int) -> bytes | None:

@@ -43,8 +43,15 @@ def case(method: str, error: str, call: Callable[[World], object], status: int |
     return pytest.param(method, error, call, status, id=name)
 
 
+def client_behind(proxy: str) -> Client:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALL_PROXY", proxy)
+        return Client("http://taskpost.example")
+
+
 CASES = [
     case("Client", "InvalidUrl", lambda _: Client("localhost:8000")),
+    case("Client", "EnvironmentInvalidError", lambda _: client_behind("nonsense://proxy:1")),
     case("Client", "ValueError", lambda _: Client(timeout_seconds=0)),
     case("run", "TaskFailedError", lambda world: world.client.run("raises")),
     case("run", "WaitTimeout", lambda world: world.client.run("sleep", {"seconds": 5}, wait_timeout_seconds=0.1)),

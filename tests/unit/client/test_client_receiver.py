@@ -188,3 +188,15 @@ def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch
         with socket.create_connection(address, timeout=20) as half:
             half.sendall(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
             assert b" 408 " in half.recv(100)
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp"])
+def test_a_header_that_comes_twice_is_not_halved(name: str) -> None:
+    headers = [*signed(KEY).items(), (name, "msg_other")]
+    with Receiver() as receiver:
+        httpx.post(receiver.url, content=BODY, headers=headers)
+        received = receiver.next(5)
+
+    assert received.headers[name].endswith(", msg_other")
+    with pytest.raises(SignatureInvalid):
+        verify(received.headers, received.body, KEY)
