@@ -269,8 +269,8 @@ def general(text: str) -> str:
     """Replace what differs from one run to the next."""
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{3}Z|[+-]\d\d:\d\d)?", "TIME", text)
-    text = re.sub(r" +\d+(s|m|h|d)\b", " AGE", text)
-    return re.sub(r'( +|"duration_seconds":)\d+\.\d{3}\b', "SECONDS", text)
+    text = re.sub(r" +(\d+[smhd])+\b", " AGE", text)
+    return re.sub(r'( +(?=\d+\.)|"duration_seconds":)\d+(\.\d+)?\b', "SECONDS", text)
 
 
 def test_the_tries_of_a_callback_are_shown_as_the_page_says(fresh: Fresh, served: Client, tmp_path: Path) -> None:
