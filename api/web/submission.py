@@ -32,6 +32,8 @@ DIGEST_CHARACTERS: Final = 32
 _EXACT: Final = 2**53
 """Below this every integer is a float."""
 _FIELDS: Final = tuple(TaskSubmission.model_fields)
+_HINT: Final = ' Send a JSON object, such as {"result_url": null, "task_type": "fibonacci"}.'
+"""For who sends a form, or nothing: what a plain `curl -d` sends is read, so its content type does not give it away."""
 
 
 class Intake:
@@ -131,7 +133,8 @@ def _parse(raw: bytes) -> dict[str, Any]:
     try:
         body = parse(raw)
     except InvalidJson as error:
-        raise Problem(400, Code.INVALID_JSON, error.detail, error.faults) from None
+        hint = "" if raw.lstrip().startswith(b"{") else _HINT
+        raise Problem(400, Code.INVALID_JSON, error.detail + hint, error.faults) from None
     if not isinstance(body, dict):
         raise Problem(400, Code.INVALID_REQUEST, "The body is not a JSON object.", (Fault("", "An object is wanted"),))
     return body
