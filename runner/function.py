@@ -42,7 +42,7 @@ def compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
     except BaseException as error:  # noqa: BLE001 - whatever a task raises, SystemExit too, is its failure and not ours
         own.end_others(error)
         calm_interpreter()
-        outcome = _failure(error)
+        outcome = _failure(error, started)
     thread.end()
     return replace(outcome, percent=thread.latest, message=thread.message)
 
@@ -95,16 +95,16 @@ def _kept_by(own: OwnProcess, report: Report) -> Callable[[str], None]:
     return keep
 
 
-def _failure(error: BaseException) -> Outcome:
+def _failure(error: BaseException, started: Started) -> Outcome:
     kind = type(error)  # not `isinstance`, which asks the object for its class
     with suppress(BaseException):  # a subclass of the task's own may hold anything
         if issubclass(kind, ResultRefused | Fail | Retry):
-            return _verdict(error, text_of(error, MAX_MESSAGE_CHARACTERS))
+            return _verdict(error, text_of(error, MAX_MESSAGE_CHARACTERS), started)
     _print_traceback(error, sys.exc_info()[2])
     return failed(ErrorCode.TASK_ERROR, error_text(error, MAX_MESSAGE_CHARACTERS))
 
 
-def _verdict(error: Any, message: str) -> Outcome:  # noqa: ANN401
+def _verdict(error: Any, message: str, started: Started) -> Outcome:  # noqa: ANN401
     """Return the failure that an exception of ours asks for; raises if what it holds is not valid any more."""
     kind = type(error)
     if issubclass(kind, ResultRefused):
@@ -113,7 +113,15 @@ def _verdict(error: Any, message: str) -> Outcome:  # noqa: ANN401
         return failed(Fail(str.__str__(error.code), message).code, message)
     after = error.after_seconds
     valid = Retry(None if after is None else float(after)).after_seconds
+    if started.retried >= started.retries:
+        return failed(ErrorCode.TASK_ERROR, _no_retry(message, started.retries))
     return failed(ErrorCode.TASK_ERROR, message, "own" if valid is None else str(int(valid * 1000)))
+
+
+def _no_retry(message: str, retries: int) -> str:
+    """Say why a task that asked for another attempt gets none."""
+    why = f"all {retries} `retries` of its task type are used" if retries else "its task type allows no `retries`"
+    return f"{message[: MAX_MESSAGE_CHARACTERS - len(why) - 2]}; {why}"
 
 
 def _print_traceback(error: BaseException, trace: TracebackType | None) -> None:

@@ -61,6 +61,10 @@ class Started:
     result_url: str | None
     checkpoint: bytes | None
     """What an attempt before this one saved, as JSON."""
+    retries: int = 0
+    """How often the type allows to retry the task after a failure."""
+    retried: int = 0
+    """How often that was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ class Report:
             Unreachable: if Redis does not answer for a minute.
             RedisRefusalError: if it never will.
         """
-        task_type, task_input, created, started, now, left, result_url, checkpoint = self._take_up("start")
+        task_type, task_input, created, started, now, left, result_url, checkpoint, *retries = self._take_up("start")
         return Started(
             task_type=task_type.decode(),
             task_input=task_input,
@@ -129,6 +133,8 @@ class Report:
             left_ms=int(left),
             result_url=None if result_url is None else result_url.decode(),
             checkpoint=checkpoint,
+            retries=int(retries[0]),
+            retried=int(retries[1]),
         )
 
     def prepare(self) -> bytes:

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from runner.contract import ErrorCode
+from runner.forms import NO_FORM, plain_form
 from runner.texts import bounded, error_text, repr_of, type_name
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class _Plain:
         self._max_values = max_bytes + MAX_DEPTH  # a small result that holds itself is refused as that
         self._values = 0
 
-    def value(self, value: Any, place: Place, depth: int) -> Any:  # noqa: ANN401 - any value a task may return
+    def value(self, value: Any, place: Place, depth: int) -> Any:  # noqa: ANN401, PLR0911 - any value a task may return
         self._values += 1
         if self._values > self._max_values:
             raise ResultRefused(ErrorCode.RESULT_TOO_LARGE, f"The result has more than {self._max_values} values")
@@ -87,6 +88,9 @@ class _Plain:
             return [self.value(item, (place, index), depth + 1) for index, item in enumerate(items)]
         if issubclass(kind, dict):
             return dict(self._members(value, place, depth))
+        plain = plain_form(value)
+        if plain is not NO_FORM:
+            return self.value(plain, place, depth + 1)
         raise _invalid(f"{_named(place)} is a {type_name(value)}, which JSON cannot say")
 
     def _members(self, mapping: Any, place: Place, depth: int) -> Iterator[tuple[str, Any]]:  # noqa: ANN401

@@ -2,10 +2,12 @@
 -- The runner of an attempt says that it begins. Asked again by the same holder it answers the same.
 -- ARGV: task_id, attempt, token, holder
 -- -> { 'refused', state }, { 'held' } if another holds it (of a Job that was suspended, until the service has seen that), or
---    { 'started', type, input, created, started, now, milliseconds left to run, result_url or false, checkpoint or false }
+--    { 'started', type, input, created, started, now, milliseconds left to run, result_url or false, checkpoint or false,
+--      retries that the type allows, retries used }
 local task_id, attempt, token, holder = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record = key('task', task_id)
-local fields = redis.call('HMGET', record, 'state', 'attempt', 'token', 'holder', 'type', 'created', 'started', 'timeout', 'result_url', 'begun')
+local fields = redis.call('HMGET', record, 'state', 'attempt', 'token', 'holder', 'type', 'created', 'started', 'timeout', 'result_url', 'begun',
+  'retries', 'retried')
 local state = fields[1]
 if fields[2] ~= attempt or fields[3] ~= token then
   return { 'refused', state or 'unknown' }
@@ -26,4 +28,4 @@ elseif state ~= 'running' then
 end
 return { 'started', fields[5], redis.call('GET', key('input', task_id)), fields[6], started, integer(wall),
   integer(begun + tonumber(fields[8]) - now), fields[9],
-  redis.call('GET', key('checkpoint', task_id)) }
+  redis.call('GET', key('checkpoint', task_id)), tonumber(fields[11] or 0), tonumber(fields[12] or 0) }

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
+import math
 import re
 import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from runner.texts import error_text
+from runner.texts import error_text, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import BaseModel
+
+logger = logging.getLogger(__name__)
 
 BUILT_IN: Final[tuple[str, ...]] = ("fibonacci", "prime_numbers", "sleep")
 """The task types that are always there. Each is in the module of its name in `runner.tasks`."""
@@ -45,69 +49,117 @@ class TaskModuleError(Exception):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TaskType:
-    """A named computation: `function` takes an `input_model` and a `Progress`, and returns a value for JSON."""
+    """A named computation: `function` takes what `parse` returns and a `Progress`, and returns a value for JSON.
+
+    `input_model` is None if the function takes any object. `reference` names the function as `module:name`.
+    """
 
     name: str
     function: Callable[..., Any]
-    input_model: type[BaseModel]
+    input_model: type[BaseModel] | None
     description: str
-    example: dict[str, Any]
+    reference: str = ""
+    example: dict[str, Any] | None = None
     max_timeout_seconds: float = MAX_TIMEOUT_SECONDS
     default_timeout_seconds: TimeoutRule = lambda _: DEFAULT_TIMEOUT_SECONDS
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
         """The JSON Schema (draft 2020-12) of the input. Unknown fields are refused, unless the model allows them."""
-        schema = self.input_model.model_json_schema()
+        schema: dict[str, Any] = (
+            {"type": "object"} if self.input_model is None else self.input_model.model_json_schema()
+        )
         if "properties" in schema:
             schema.setdefault("additionalProperties", False)
         return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
-    def parse(self, task_input: Any) -> BaseModel:  # noqa: ANN401 - any JSON value
+    def parse(self, task_input: Any) -> Any:  # noqa: ANN401 - any JSON value
         """Return the input as `function` takes it. Raises pydantic's `ValidationError` for one that does not fit."""
-        return self.input_model.model_validate(task_input)
+        return task_input if self.input_model is None else self.input_model.model_validate(task_input)
+
+
+@overload
+def task_type(name: _Function, /) -> _Function: ...
+
+
+@overload
+def task_type(
+    name: str | None = None,
+    *,
+    example: dict[str, Any] | None = None,
+    max_timeout_seconds: float = MAX_TIMEOUT_SECONDS,
+    default_timeout_seconds: float | TimeoutRule = DEFAULT_TIMEOUT_SECONDS,
+) -> Callable[[_Function], _Function]: ...
 
 
 def task_type(
-    name: str,
+    name: str | _Function | None = None,
     *,
-    example: dict[str, Any],
+    example: dict[str, Any] | None = None,
     max_timeout_seconds: float = MAX_TIMEOUT_SECONDS,
     default_timeout_seconds: float | TimeoutRule = DEFAULT_TIMEOUT_SECONDS,
-) -> Callable[[_Function], _Function]:
+) -> Callable[[_Function], _Function] | _Function:
     """Make a function `(task_input: Model, progress: Progress) -> JSON value` the task type `name`.
 
-    Its description is the first line of the function's docstring, its input schema that of the pydantic model.
-    A default run time out of 1..`max_timeout_seconds` is brought within.
+    Without a name it has the function's. Its description is the first line of the function's docstring, its input
+    schema that of the pydantic model. Without an example one is made of what the model's fields tell, if they do. A
+    default run time out of 1..`max_timeout_seconds` is brought within.
 
     Raises:
         TypeError: The function's first parameter is not annotated with a pydantic model.
         ValueError: The name is taken, or is no name for a task type.
     """
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name for a task type: {NAME_RULE}")
-
-    def default_timeout(task_input: dict[str, Any]) -> float:
-        seconds = default_timeout_seconds
-        if callable(seconds):
-            seconds = seconds(task_input)
-        return min(max(seconds, MIN_TIMEOUT_SECONDS), max_timeout_seconds)
+    if callable(name):
+        return task_type()(name)
+    if name is not None:
+        _check_name(name)
 
     def register(function: _Function) -> _Function:
-        if name in _registered:
-            raise ValueError(f"a task type {name!r} is registered already, by {_registered[name].function.__module__}")
-        _registered[name] = TaskType(
-            name=name,
+        own_name = function.__name__ if name is None else name
+        _check_name(own_name)
+        if own_name in _registered:
+            by = _registered[own_name].function.__module__
+            raise ValueError(f"a task type {own_name!r} is registered already, by {by}")
+        _registered[own_name] = TaskType(
+            name=own_name,
             function=function,
             input_model=_input_model(function),
-            description=(function.__doc__ or "").strip().partition("\n")[0],
+            description=description_of(function),
+            reference=f"{function.__module__}:{function.__qualname__}",
             example=example,
             max_timeout_seconds=max_timeout_seconds,
-            default_timeout_seconds=default_timeout,
+            default_timeout_seconds=_within(own_name, default_timeout_seconds, max_timeout_seconds),
         )
         return function
 
     return register
+
+
+def description_of(function: Callable[..., Any]) -> str:
+    """Return the first line of a function's docstring."""
+    return (function.__doc__ or "").strip().partition("\n")[0]
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for a task type: {NAME_RULE}")
+
+
+def _within(name: str, rule: float | TimeoutRule, most_seconds: float) -> TimeoutRule:
+    """Return a rule that always gives a run time that is allowed, whatever the type's own does with an input."""
+
+    def default_timeout(task_input: dict[str, Any]) -> float:
+        try:
+            seconds = float(rule(task_input) if callable(rule) else rule)
+        except Exception as error:  # noqa: BLE001 - a rule of a task type may raise anything
+            reason = error_text(error, MAX_REASON_CHARACTERS)
+            logger.warning("default_timeout_failed", extra={"task_type": name, "reason": reason})
+            seconds = DEFAULT_TIMEOUT_SECONDS
+        if math.isnan(seconds):
+            seconds = DEFAULT_TIMEOUT_SECONDS
+        return min(max(seconds, MIN_TIMEOUT_SECONDS), most_seconds)
+
+    return default_timeout
 
 
 def find(name: str, modules: Sequence[str] = ()) -> TaskType | None:
@@ -126,7 +178,8 @@ def find(name: str, modules: Sequence[str] = ()) -> TaskType | None:
 def refer(reference: str) -> TaskType:
     """Return the task type whose function is named as `module:function`, whatever name it is registered under.
 
-    Raises `TaskModuleError` if it cannot be imported, or is no function with `@task_type`.
+    A plain function, without `@task_type`, is one too. Raises `TaskModuleError` if it cannot be imported, or is not a
+    function.
     """
     module, _, name = reference.partition(":")
     _import(module)
@@ -134,7 +187,22 @@ def refer(reference: str) -> TaskType:
     for registered in _registered.values():
         if function is not None and registered.function is function:
             return registered
-    raise TaskModuleError(f"{reference!r} is no function with @task_type")
+    if function is None:
+        raise TaskModuleError(f"the module {module!r} has no function {name!r}{_hint(sys.modules[module], name)}")
+    from runner.tasks.plain import plain_type  # noqa: PLC0415 - for those alone that have one
+
+    try:
+        return plain_type(reference, function)
+    except Exception as error:  # what pydantic raises for annotations that it does not know, too
+        reason = text_of(error, MAX_REASON_CHARACTERS).partition("\n")[0]
+        raise TaskModuleError(f"{reference!r} cannot be a task type: {reason}") from error
+
+
+def _hint(module: object, name: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for this
+
+    near = get_close_matches(name, [one for one, value in vars(module).items() if callable(value)], 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def add_path(directories: Sequence[str]) -> None:

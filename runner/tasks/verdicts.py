@@ -31,7 +31,7 @@ class Fail(Exception):  # noqa: N818 - a verdict
 class Retry(Exception):  # noqa: N818 - a verdict
     """The attempt has failed and another may do better: after so many seconds, or after the type's own pause.
 
-    When the type's `retries` are used up the task has failed, as `task_error`.
+    When the type's `retries` are used up, or if it allows none, the task fails as `task_error` and its message says so.
 
     Raises:
         ValueError: if the seconds are no number from 0 to a year.

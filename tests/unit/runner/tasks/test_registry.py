@@ -86,6 +86,35 @@ def test_a_function_becomes_a_task_type() -> None:
         found.parse({"words": "a"})
 
 
+def test_the_name_and_the_example_may_be_left_out() -> None:
+    @task_type
+    def bare(task_input: Words, progress: Progress) -> None: ...
+
+    @task_type()
+    def called(task_input: Words, progress: Progress) -> None: ...
+
+    @task_type("with.a-name")
+    def named(task_input: Words, progress: Progress) -> None: ...
+
+    for name, function in (("bare", bare), ("called", called), ("with.a-name", named)):
+        found = find(name)
+        assert found
+        assert (found.function, found.example) == (function, None)
+
+    with pytest.raises(ValueError, match="'Not_A_Name' is no name for a task type"):
+
+        @task_type
+        def Not_A_Name(task_input: Words, progress: Progress) -> None: ...  # noqa: N802
+
+
+@pytest.mark.parametrize("rule", [lambda task_input: task_input["none"], lambda _: "many", lambda _: float("nan")])
+def test_a_rule_for_the_run_time_that_fails_fails_no_submission(rule: Any) -> None:
+    task_type("odd", max_timeout_seconds=4000, default_timeout_seconds=rule)(count)
+    found = find("odd")
+    assert found
+    assert found.default_timeout_seconds({}) == 3600
+
+
 @pytest.mark.parametrize(
     ("default", "maximum", "timeout"),
     [
