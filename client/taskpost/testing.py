@@ -19,7 +19,7 @@ import pytest
 from taskpost.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from taskpost.models import Result
 
@@ -29,6 +29,7 @@ SETTINGS: Final = {
     "taskpost_task_modules": "Python modules that register task types",
 }
 STOP_SECONDS: Final = 30
+COMMAND_LINE: Final = "from taskpost.cli.main import main; main()"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(name, text)
 
 
+def _check(task_types_file: str, environment: Mapping[str, str]) -> None:
+    """Refuse a file with faults. A service only leaves out the types that have one."""
+    command = [sys.executable, "-P", "-c", COMMAND_LINE, "types", "check", task_types_file]
+    checked = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    if checked.returncode:
+        raise RuntimeError(checked.stderr.strip())
+
+
 @pytest.fixture(scope="session")
 def taskpost_service(request: pytest.FixtureRequest) -> Iterator[TaskpostService]:
     """A service for the tests of a session, on a free port, its data in a directory that is removed afterwards."""
@@ -62,6 +71,8 @@ def taskpost_service(request: pytest.FixtureRequest) -> Iterator[TaskpostService
         settings = {"bind": "127.0.0.1:0", "data_dir": str(Path(directory) / "data")} | given
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKPOST_")}
         environment |= {f"TASKPOST_{name.upper()}": value for name, value in settings.items() if value}
+        if given["task_types_file"]:
+            _check(given["task_types_file"], environment)
         command = [sys.executable, "-P", "-m", "api"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:  # noqa: S603 - ours
             assert process.stdout is not None  # noqa: S101 - it is a pipe

@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import json
 import shlex
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from taskpost.cli.faults import ExitCode, Failure
 from taskpost.cli.nearest import did_you_mean
 from taskpost.cli.options import json_option
 from taskpost.cli.output import columns, cut, escaped, print_json, print_rows, printable
 from taskpost.cli.params import TypeName
 from taskpost.cli.session import with_session
+from taskpost.cli.types_check import WithCheck
 
 if TYPE_CHECKING:
     from taskpost.cli.session import Session
     from taskpost.models import TaskType
 
-CHECKS: Final = "taskpost.checks"
 WIDTHS = (16, 11, 11, 0)
 
 
-@click.command()
+@click.command(cls=WithCheck)
 @click.argument("name", required=False, type=TypeName())
-@click.argument("file", required=False)
 @json_option
 @with_session
-def types(session: Session, name: str | None, file: str | None, *, as_json: bool) -> None:
+def types(session: Session, name: str | None, *, as_json: bool) -> None:
     """List the task types, or show one with its input.
 
-    `taskpost types check FILE` checks a file of task types.
+    `taskpost types check FILE` checks a file of task types, see `taskpost types check --help`.
     """
-    if file is not None:
-        _check(name, file)
-        return
     with session.connect() as client:
         offered = client.task_types()
     if name is None and as_json:
@@ -45,22 +39,6 @@ def types(session: Session, name: str | None, file: str | None, *, as_json: bool
         print_rows(("TYPE", "CONCURRENCY", "MAX SECONDS", "DESCRIPTION"), map(_row, offered), WIDTHS)
     else:
         _show(session, _named(name, offered), as_json=as_json)
-
-
-def _check(name: str | None, file: str) -> None:
-    """The service has the rules: it adds this to the command line where it is installed."""
-    if name != "check":
-        raise click.UsageError(f"There is nothing to do with two names. To check a file: taskpost types check {file}")
-    checks = entry_points(group=CHECKS, name="types")
-    if not checks:
-        raise Failure("Checking needs the service: pip install 'taskpost-service[service]'.", ExitCode.FAILED)
-    try:
-        (check,) = checks
-        for line in check.load()(file).split("\n"):
-            click.echo(printable(line))
-    except ValueError as error:
-        message, *lines = str(error).split("\n")
-        raise Failure(message, ExitCode.FAILED, *lines) from error
 
 
 def _named(name: str, offered: list[TaskType]) -> TaskType:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from taskpost import Client, WaitTimeout
-from taskpost.cli import output
+from taskpost.cli import output, types_check
 from taskpost.cli.faults import failure
 
 from tests.unit.client.scripted_service import TASK_ID, Reply, Service, outcome, problem, summary, task
@@ -386,6 +386,59 @@ def test_an_unknown_type_names_the_known(run: Run, service: Service) -> None:
 
     service.on("GET", "/api/task-types", Reply(body=[]))
     assert "The service offers: none." in run("types", "nothing").stderr
+
+
+def test_types_check_is_a_command_of_its_own(run: Run, tmp_path: Path) -> None:
+    helped = run("types", "check", "--help")
+    assert helped.exit_code == 0
+    assert helped.stdout.startswith("Usage: taskpost types check [OPTIONS] FILE\n")
+    assert "--json" in helped.stdout
+    assert "types check --help" in " ".join(run("types", "--help").stdout.split())
+    assert "Missing argument 'FILE'" in run("types", "check").stderr
+    assert run("types", "check").exit_code == 2
+    assert run("types", "check", "a", "b").exit_code == 2
+    path = tmp_path / "types.yaml"
+    path.write_text("task_types: {x: {python: 'a:b', input_schema: {}, description: One}}")
+    assert "x: One\n" in run("types", "check", str(path)).stdout
+    for arguments in (("types", "check", str(path), "--json"), ("types", "--json", "check", str(path))):
+        assert json.loads(run(*arguments).stdout)["valid"] is True
+
+
+def test_types_check_names_every_fault_and_the_file_as_it_was_given(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.yaml").write_text("task_types:\n  x: {python: a.b, input_schema: {type: array}}\n  y: 1\n")
+    monkeypatch.chdir(tmp_path)
+    checked = run("types", "check", "own.yaml")
+    assert (checked.exit_code, checked.stdout) == (1, "")
+    assert [line.partition(": ")[2].partition(": ")[0] for line in checked.stderr.splitlines()] == [
+        "own.yaml cannot be used:",
+        "task_types.x.python",
+        "task_types.x.input_schema",
+        "task_types.y",
+    ]
+    assert all(line.startswith("own.yaml: ") for line in checked.stderr.splitlines()[1:])
+    checked = run("types", "check", "own.yaml", "--json")
+    document = json.loads(checked.stdout)
+    assert (checked.exit_code, document["file"], document["valid"], document["task_types"]) == (
+        1,
+        "own.yaml",
+        False,
+        [],
+    )
+    assert [(fault["place"], fault["line"]) for fault in document["faults"]] == [
+        ("task_types.x.python", 2),
+        ("task_types.x.input_schema", 2),
+        ("task_types.y", 3),
+    ]
+    missing = run("types", "check", "none.yaml")
+    assert (missing.exit_code, "none.yaml cannot be read: No such file" in missing.stderr) == (1, True)
+
+
+def test_types_check_without_the_service_says_what_it_needs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(types_check, "entry_points", lambda **_: ())
+    checked = run("types", "check", "any.yaml")
+    assert (checked.exit_code, "pip install 'taskpost-service[service]'" in checked.stderr) == (1, True)
 
 
 @pytest.fixture
