@@ -1,13 +1,15 @@
 """YAML limited to the values of JSON: everything else is refused, with its place. Pure.
 
 YAML reads dates, binary data, sets, keys that are numbers, NaN, and values that contain themselves. None of them can be
-put into a Job, an environment or an answer, and each would be noticed there only when a task is started.
+put into a Job, an environment or an answer, and each would be noticed there only when a task is started. YAML also
+reads a name that is given twice, and forgets what the first one said.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -17,7 +19,7 @@ from api.web.strict_json import MAX_INTEGER_DIGITS
 from runner.contract import MAX_JSON_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Mapping
 
 MAX_BYTES: Final = 1024 * 1024
 """As much as a ConfigMap holds. Aliases count as what they stand for."""
@@ -31,29 +33,54 @@ _MERGE: Final = f"{_PREFIX}merge"
 _TEXT: Final = f"{_PREFIX}str"
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
+Path = tuple[str | int, ...]
+
 
 class StrictYamlError(ValueError):
-    """The text is not YAML, or has what JSON does not have: a message for each fault, which begins with its place."""
-
-    def __init__(self, *faults: str) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+    """The text as a whole cannot be read: it is not YAML, or too large, or nested too deeply."""
 
 
-def parse(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of a YAML document: objects with names that are text, lists, text, finite numbers, null.
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong in a file: where, and what. `inner` leads on from a place that `what` speaks of."""
+
+    path: Path
+    what: str
+    inner: Path = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a text says. `value` is made of JSON's values; what has a fault is left out of it, or is there as text."""
+
+    value: Any
+    faults: list[Fault] = field(default_factory=list)
+    lines: Mapping[Path, int] = field(default_factory=dict)
+    """The line of each value, from 1."""
+    replaced: Collection[Path] = frozenset()
+    """Where `value` has something else than the text says: what is wrong there besides follows from that."""
+
+    def line(self, path: Path) -> int | None:
+        """Return the line of a value, or of the nearest one around it that is there."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path)
+
+
+def parse(text: str) -> Document:
+    """Read a YAML document, with all that JSON does not have in it.
 
     Raises:
-        StrictYamlError: if it is something else, or too large.
+        StrictYamlError: if it cannot be read at all.
     """
     try:
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
             if root is None:
-                return None
-            _Check(loader).run(root)
-            return loader.construct_document(root)
+                return Document(None)
+            reader = _Reader(loader)
+            return Document(reader.value((), root), reader.faults, reader.lines, reader.replaced)
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
@@ -85,30 +112,109 @@ class _Loader(yaml.SafeLoader):
             self._depth -= 1
 
 
-class _Check:
-    """Walks a document as it is once its aliases are followed, within bounds: few lines can stand for billions."""
+class _Reader:
+    """Makes values of nodes, following aliases within bounds: few lines can stand for billions of values."""
 
     def __init__(self, loader: yaml.SafeLoader) -> None:
         self._loader = loader
         self._values = 0
         self._characters = 0
-        self._faults: list[str] = []
+        self.faults: list[Fault] = []
+        self.lines: dict[Path, int] = {}
+        self.replaced: set[Path] = set()
 
-    def run(self, root: yaml.Node) -> None:
-        open_: list[tuple[tuple[str | int, ...], yaml.Node]] = [((), root)]
-        while open_:
-            path, node = open_.pop()
-            if len(path) > MAX_JSON_DEPTH:
-                raise StrictYamlError(
-                    f"{place(*path[:5])}: nested more than {MAX_JSON_DEPTH} levels deep, or in itself"
-                )
-            self._count(node)
-            open_ += reversed(list(self._inner(path, node)))
-        if self._faults:
-            raise StrictYamlError(*self._faults)
+    def value(self, path: Path, node: yaml.Node) -> Any:  # noqa: ANN401 - any JSON value
+        """Return what a node and all beneath it stand for."""
+        if len(path) > MAX_JSON_DEPTH:
+            raise StrictYamlError(f"{place(*path[:5])}: nested more than {MAX_JSON_DEPTH} levels deep, or in itself")
+        self._count(node)
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        kind = node.tag.removeprefix(_PREFIX)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(path, node, kind)
+        if kind not in {"seq", "map"}:
+            self._not_json(path, "this", kind, node.tag)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value((*path, index), item) for index, item in enumerate(node.value)]
+        return self._mapping(path, node)
 
-    def _wrong(self, path: tuple[str | int, ...], what: str) -> None:
-        self._faults.append(f"{place(*path)}: {what}")
+    def _mapping(self, path: Path, node: yaml.Node) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = self._name(path, key), key.start_mark.line + 1
+            inner = (*path, name)
+            self.lines.setdefault(inner, line)
+            if name in lines and (key.tag == _TEXT or name == "<<"):
+                self._wrong(inner, f"the name is given twice, in lines {lines[name]} and {line}")
+                self.value(inner, value)
+            elif key.tag == _MERGE:
+                merged = self._merged(inner, value)
+                lines[name] = line
+            elif key.tag == _TEXT:
+                lines[name] = line
+                own[name] = self.value(inner, value)
+            else:
+                self.value(inner, value)
+        return merged | own
+
+    def _merged(self, path: Path, node: yaml.Node) -> dict[str, Any]:
+        """Return what `<<` brings: of several maps, the first that has a name gives its value."""
+        if isinstance(node, yaml.MappingNode):
+            made: dict[str, Any] = self.value(path, node)
+            return made
+        result: dict[str, Any] = {}
+        if not isinstance(node, yaml.SequenceNode):
+            self._wrong(path, "`<<` takes a map, or a list of maps")
+            return result
+        self._count(node)
+        for index, item in enumerate(node.value):
+            if isinstance(item, yaml.MappingNode):
+                result = self.value((*path, index), item) | result
+            else:
+                self._wrong((*path, index), "`<<` takes a map, or a list of maps")
+        return result
+
+    def _name(self, path: Path, key: yaml.Node) -> str:
+        if not isinstance(key, yaml.ScalarNode) or key.tag not in {_TEXT, _MERGE}:
+            shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or a map"
+            self._wrong(path, f"the name {visible(str(shown)[:200])!r} is not text: write it in quotes")
+            return str(shown)
+        self._count(key)
+        return self._text((*path, key.value), key.value)
+
+    def _scalar(self, path: Path, node: yaml.ScalarNode, kind: str) -> Any:  # noqa: ANN401 - any JSON value
+        shown = visible(node.value[:200])
+        if kind not in _JSON:
+            self._not_json(path, shown, kind, node.tag)
+            return node.value
+        try:
+            value = self._loader.construct_object(node)
+        except (ValueError, KeyError, OverflowError):
+            value = math.nan
+        if (isinstance(value, float) and not math.isfinite(value)) or _is_large(value):
+            rule = f"numbers are finite, of at most {MAX_INTEGER_DIGITS} digits"
+            self._replace(path, f"{shown} is not a value of JSON: {rule}")
+            return node.value
+        return self._text(path, value) if isinstance(value, str) else value
+
+    def _text(self, path: Path, text: str) -> str:
+        if not _SURROGATE.search(text):
+            return text
+        self._replace(path, f"{visible(text[:200])} has a lone surrogate, which is not a character")
+        return _SURROGATE.sub("?", text)
+
+    def _wrong(self, path: Path, what: str) -> None:
+        self.faults.append(Fault(path, what))
+
+    def _replace(self, path: Path, what: str) -> None:
+        self._wrong(path, what)
+        self.replaced.add(path)
+
+    def _not_json(self, path: Path, shown: str, kind: str, tag: str) -> None:
+        what = _OTHER.get(kind, f"of the type {visible(tag)[:200]}")
+        self._replace(path, f"{shown} is {what}, which JSON does not have: write text, in quotes")
 
     def _count(self, node: yaml.Node) -> None:
         self._values += 1
@@ -117,43 +223,6 @@ class _Check:
             raise StrictYamlError(
                 f"larger than {MAX_VALUES} values or {MAX_BYTES} characters, with aliases as what they stand for"
             )
-
-    def _inner(self, path: tuple[str | int, ...], node: yaml.Node) -> Iterator[tuple[tuple[str | int, ...], yaml.Node]]:
-        kind = node.tag.removeprefix(_PREFIX)
-        if isinstance(node, yaml.SequenceNode) and kind == "seq":
-            yield from (((*path, index), item) for index, item in enumerate(node.value))
-        elif isinstance(node, yaml.MappingNode) and kind == "map":
-            for key, value in node.value:
-                yield (*path, self._name(path, key)), value
-        elif isinstance(node, yaml.ScalarNode) and kind in _JSON:
-            self._scalar(path, node)
-        else:
-            what = _OTHER.get(kind, f"of the type {node.tag}")
-            shown = f"{node.value} is {what}" if isinstance(node, yaml.ScalarNode) else f"this is {what}"
-            self._wrong(path, f"{visible(shown[:200])}, which JSON does not have: write text, in quotes")
-
-    def _name(self, path: tuple[str | int, ...], key: yaml.Node) -> str:
-        if not isinstance(key, yaml.ScalarNode) or key.tag not in {_TEXT, _MERGE}:
-            shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or a map"
-            self._wrong(path, f"the name {visible(str(shown)[:200])!r} is not text: write it in quotes")
-            return str(shown)
-        self._count(key)
-        self._scalar((*path, key.value), key)
-        return str(key.value)
-
-    def _scalar(self, path: tuple[str | int, ...], node: yaml.ScalarNode) -> None:
-        if node.tag == _MERGE:
-            return
-        try:
-            value = self._loader.construct_object(node)
-        except (ValueError, KeyError, OverflowError):
-            value = node
-        shown = visible(node.value[:200])
-        if value is node or (isinstance(value, float) and not math.isfinite(value)) or _is_large(value):
-            rule = f"numbers are finite, of at most {MAX_INTEGER_DIGITS} digits"
-            self._wrong(path, f"{shown} is not a value of JSON: {rule}")
-        if isinstance(value, str) and _SURROGATE.search(value):
-            self._wrong(path, f"{shown} has a lone surrogate, which is not a character")
 
 
 def _is_large(value: object) -> bool:

@@ -1,166 +1,158 @@
-"""The file of task types: YAML, read whole and checked whole. What is wrong in it is named with its place."""
+"""The file of task types: YAML, read whole and checked whole. Each thing that is wrong in it is named with its place.
+
+A type that has a fault is left out; the others can be used.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Final
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from api.core.input_schema import InputSchemaError, compile_schema
-from api.core.task_types import RetryRule, TaskTypeDefinition
-from api.executors.kubernetes.pods import TypePod
-from api.settings import LONGEST_SECONDS
-from api.strict_yaml import MAX_BYTES, StrictYamlError, parse, place
+from api.nearest import suggestion
+from api.strict_yaml import MAX_BYTES, Document, Fault, StrictYamlError, parse, place
 from api.text import visible
-from runner.contract import Env, ErrorCode
-from runner.tasks.registry import (
-    DEFAULT_TIMEOUT_SECONDS,
-    MAX_TIMEOUT_SECONDS,
-    MIN_TIMEOUT_SECONDS,
-    NAME,
-    NAME_RULE,
-    REFERENCE,
-)
+from api.type_check import EntryCheck
+from api.type_definitions import laid_over
+from api.type_entry import TypeEntry, read_entry
+from runner.tasks.registry import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from pathlib import Path
+    from pathlib import Path as FilePath
 
+    from api.core.task_types import TaskTypeDefinition
+    from api.described import Description
     from api.executors.kubernetes.pods import PodFile
     from runner.tasks.registry import TaskType
 
+logger = logging.getLogger(__name__)
+
+ROOT: Final = "task_types"
 MAX_FAULTS: Final = 50
 """How many faults are listed."""
-MAX_CONCURRENCY: Final = 1_000_000
-MAX_WORD_BYTES: Final = 128 * 1024 - 1
-"""The longest argument or variable that Linux passes to a process."""
-_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_NEVER_RETRIED: Final = frozenset({ErrorCode.CANCELLED, ErrorCode.INPUT_INVALID, ErrorCode.TYPE_REMOVED})
-_NUL: Final = "\0"
-"""What ends a text for the operating system: a process that is given one is never started."""
-_OURS: Final = frozenset(str(name) for name in Env)
+MAX_WHAT_CHARACTERS: Final = 600
+OF_CODE: Final = ("description", "input_schema", "example")
+"""What a function's code can say, so that the file need not."""
+
+Describe = Callable[["Collection[str]"], "Mapping[str, Description]"]
 
 
-RunTime = Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS, le=LONGEST_SECONDS)]
+@dataclass(frozen=True, slots=True)
+class TypeFile:
+    """What a file defines, and what is wrong in it.
+
+    `definitions` are all task types that can be used, those too that the file does not name. `right` and `faulty` are
+    the names that it has. `complete` is False if it may have further ones, which cannot be read.
+    """
+
+    definitions: Mapping[str, TaskTypeDefinition]
+    right: frozenset[str]
+    faulty: frozenset[str]
+    faults: tuple[Fault, ...] = ()
+    complete: bool = True
+    document: Document = field(default_factory=lambda: Document(None))
 
 
 class TypeFileInvalid(ValueError):  # noqa: N818 - reads as what it says
-    """The file of task types cannot be used; the message has a line for each fault, with file, path and reason."""
+    """Something in the file is wrong; the message has a line for each fault, with file, path and reason."""
+
+    def __init__(self, path: FilePath, found: TypeFile) -> None:
+        lines = [f"{path}: {line}" for line in fault_lines(found)]
+        super().__init__("\n".join(lines))
+        self.found = found
 
 
-class TypeEntry(BaseModel):
-    """What the file says of one task type. What it leaves out of a type that the service knows stays as it is."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    enabled: bool = True
-    description: str | None = None
-    python: str | None = None
-    image: Annotated[str, Field(min_length=1)] | None = None
-    command: Annotated[list[str], Field(min_length=1)] | None = None
-    input_schema: dict[str, Any] | None = None
-    example: dict[str, Any] | None = None
-    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = None
-    retries: Annotated[int, Field(ge=0, le=100)] = 0
-    retry_on: list[str] = Field(default_factory=list)
-    retry_pause_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
-    timeout_seconds: RunTime | None = None
-    max_timeout_seconds: RunTime | None = None
-    env: dict[str, str] = Field(default_factory=dict)
-    pod: TypePod = Field(default_factory=TypePod)
-    egress: list[dict[str, Any]] = Field(default_factory=list)
-    """Where a container may connect to: for the chart, which makes a NetworkPolicy of it."""
-
-    @field_validator("python")
-    @classmethod
-    def _is_a_reference(cls, value: str | None) -> str | None:
-        if value is not None and not REFERENCE.fullmatch(value):
-            raise ValueError("the form module:function is wanted, e.g. acme.tasks:word_count")
-        return value
-
-    @field_validator("retry_on")
-    @classmethod
-    def _are_codes(cls, value: list[str]) -> list[str]:
-        for code in value:
-            if not _CODE.fullmatch(code) or code in _NEVER_RETRIED:
-                raise ValueError(f"{code!r} is no code of an error that can be tried again")
-        return value
-
-    @field_validator("command")
-    @classmethod
-    def _can_be_run(cls, value: list[str] | None) -> list[str] | None:
-        if value is not None and not value[0]:
-            raise ValueError("its first word is the program, and empty")
-        if value is not None and any(_NUL in word for word in value):
-            raise ValueError("no word of it may have the character NUL")
-        if value is not None and any(len(word.encode()) > MAX_WORD_BYTES for word in value):
-            raise ValueError(f"no word of it may have more than {MAX_WORD_BYTES} bytes")
-        return value
-
-    @field_validator("env")
-    @classmethod
-    def _can_be_given(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, text in value.items():
-            if not name or "=" in name or _NUL in name + text:
-                shown = name.encode("unicode_escape").decode()
-                raise ValueError(f"{shown} is no variable that a process can be given: no NUL, no '=' in its name")
-            if len(f"{name}={text}".encode()) > MAX_WORD_BYTES:
-                raise ValueError(f"{name[:100]} is longer than the {MAX_WORD_BYTES} bytes that a process can be given")
-        ours = sorted(_OURS & value.keys())
-        if ours:
-            raise ValueError(f"{', '.join(ours)} are the runner's own")
-        return value
+def fault_lines(found: TypeFile) -> list[str]:
+    """Return a line of text for each fault, up to `MAX_FAULTS`, and then one that says how many there are besides."""
+    more = len(found.faults) - MAX_FAULTS
+    lines = [fault_text(fault) for fault in found.faults[:MAX_FAULTS]]
+    return [*lines, *([f"{more} more"] if more > 0 else [])]
 
 
-class TypeFile(BaseModel):
-    """The file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    task_types: dict[str, TypeEntry] = Field(default_factory=dict)
+def fault_text(fault: Fault) -> str:
+    """Return a fault as people read it, on one line."""
+    return f"{place(*fault.path)}: {visible(fault.what)[:MAX_WHAT_CHARACTERS]}"
 
 
 def read_type_file(
-    path: Path,
+    path: FilePath,
     known: Mapping[str, TaskType],
     concurrency: Mapping[str, int],
     *,
     secrets: Collection[str] = (),
     pods: PodFile | None = None,
+    describe: Describe | None = None,
 ) -> Mapping[str, TaskTypeDefinition]:
     """Return all task types: those that the service knows and those of the file, laid over them.
 
     `known` are the types of Python modules that the service has imported, `concurrency` is what the settings say,
-    `secrets` are the names of Taskpost's own Secrets, `pods` is what all task pods have, where that is known.
+    `secrets` are the names of Taskpost's own Secrets, `pods` is what all task pods have, where that is known;
+    `describe` asks the code of functions for what the file leaves out.
 
     Raises:
         OSError: if the file cannot be read.
-        TypeFileInvalid: if something in it is wrong.
+        TypeFileInvalid: if something in it is wrong. It has what is right, too.
     """
+    found = check_type_file(path, known, concurrency, secrets=secrets, pods=pods, describe=describe)
+    if found.faults:
+        raise TypeFileInvalid(path, found)
+    return found.definitions
+
+
+def check_type_file(
+    path: FilePath,
+    known: Mapping[str, TaskType],
+    concurrency: Mapping[str, int],
+    *,
+    secrets: Collection[str] = (),
+    pods: PodFile | None = None,
+    describe: Describe | None = None,
+) -> TypeFile:
+    """Read the file, and find all that is wrong in it. Raises `OSError` if it cannot be read."""
     try:
         document = parse(_text(path))
-        entries = TypeFile.model_validate({} if document is None else document).task_types
     except StrictYamlError as error:
-        raise _invalid(path, list(error.faults)) from None
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise _invalid(path, [f"{place(*fault['loc'])}: {_reason(fault['msg'])}" for fault in found]) from None
-    faults = [fault for name, entry in entries.items() for fault in _faults(name, entry, known, secrets)]
-    if faults:
-        raise _invalid(path, faults)
-    definitions = laid_over(known, entries, concurrency, str(path.parent.absolute()))
-    if pods is not None:
-        together = (
-            (name, fault) for name in entries if name in definitions for fault in pods.faults_of(definitions[name])
-        )
-        faults = [f"{place('task_types', name, 'pod', where)}: {visible(what)}" for name, (where, what) in together]
-    if faults:
-        raise _invalid(path, faults)
-    return definitions
+        return _unreadable(known, concurrency, Document(None, [Fault((), str(error))]))
+    given, faults = _entries_of(document)
+    if given is None:
+        return _unreadable(known, concurrency, Document(None, faults, document.lines))
+    check = EntryCheck(known, secrets, pods)
+    read = {name: read_entry((ROOT, name), one) for name, one in given.items()}
+    said = _said(given, {name: entry for name, (entry, _) in read.items()}, known, describe)
+    entries = {}
+    for name, (entry, found) in read.items():
+        of_code, members = said.get(name, {}), given[name]
+        entries[name] = entry.model_copy(update={one: of_code[one] for one in OF_CODE if one in of_code})
+        faults += found
+        if isinstance(members, dict):
+            here = members.keys() | of_code.keys()
+            faults += _checked(check, name, entries[name], here, str(of_code.get("error", "")))
+    faults = _told_once(document, faults)
+    faulty = {str(fault.path[1]) for fault in faults if _names_type(fault)}
+    right = {name: entry for name, entry in entries.items() if name not in faulty}
+    others = {name: one for name, one in known.items() if name not in faulty}
+    return TypeFile(
+        laid_over(others, right, concurrency, str(path.parent.absolute())),
+        frozenset(right),
+        frozenset(faulty),
+        tuple(faults),
+        complete=all(map(_names_type, faults)),
+        document=document,
+    )
 
 
-def _text(path: Path) -> str:
+def _checked(check: EntryCheck, name: str, entry: TypeEntry, given: Collection[str], unasked: str) -> list[Fault]:
+    """Return what is wrong with one type. What no check has foreseen is its fault alone."""
+    try:
+        return check.faults((ROOT, name), name, entry, given, unasked)
+    except Exception as error:
+        logger.exception("task_type_faulty", extra={"reason": f"{name} cannot be checked"})
+        return [Fault((ROOT, name), f"it cannot be checked: {type(error).__name__}: {error}")]
+
+
+def _text(path: FilePath) -> str:
     with path.open("rb") as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
@@ -171,87 +163,69 @@ def _text(path: Path) -> str:
         raise StrictYamlError(f"not YAML in UTF-8: {error}") from None
 
 
-def _invalid(path: Path, faults: list[str]) -> TypeFileInvalid:
-    lines = [f"{path}: {fault}" for fault in faults[:MAX_FAULTS]]
-    more = len(faults) - MAX_FAULTS
-    return TypeFileInvalid("\n".join([*lines, *([f"{path}: {more} more"] if more > 0 else [])]))
+def _entries_of(document: Document) -> tuple[dict[str, object] | None, list[Fault]]:
+    """Return what the file says of each type, None if nothing of that can be read, and what is wrong around it."""
+    whole: object = document.value
+    faults: list[Fault] = []
+    if whole is None:
+        return None, [*document.faults, Fault((), f"it is empty: write `{ROOT}: {{}}` if there are no task types")]
+    if not isinstance(whole, dict):
+        return None, [*document.faults, Fault((), f"a map with the member `{ROOT}` is wanted")]
+    faults += [Fault((name,), f"there is no such member: {suggestion(name, [ROOT])}") for name in whole if name != ROOT]
+    entries = whole.get(ROOT)
+    if not isinstance(entries, dict):
+        what = "a map of task types is wanted" if ROOT in whole else "it is missing"
+        return None, [*document.faults, *faults, Fault((ROOT,), f"{what}: write `{ROOT}: {{}}` if there are none")]
+    return entries, faults
 
 
-def laid_over(
-    known: Mapping[str, TaskType],
+def _said(
+    given: Mapping[str, object],
     entries: Mapping[str, TypeEntry],
-    concurrency: Mapping[str, int],
-    directory: str = ".",
-) -> Mapping[str, TaskTypeDefinition]:
-    """Return the types that the service knows, with what the entries say of them and of others.
-
-    `directory` is where commands are run that have no container.
-    """
-    names = sorted(name for name in known.keys() | entries.keys() if name not in entries or entries[name].enabled)
+    known: Mapping[str, TaskType],
+    describe: Describe | None,
+) -> Mapping[str, Description]:
+    """Return what the code says of the types without a schema here, by type, without what the file says itself."""
+    asked = {
+        name: entry.python
+        for name, entry in entries.items()
+        if entry.python and REFERENCE.fullmatch(entry.python) and name not in known and entry.enabled
+    }
+    asked = {name: one for name, one in asked.items() if "input_schema" not in _members(given[name])}
+    said = describe(set(asked.values())) if describe is not None and asked else {}
     return {
-        name: _definition(name, entries.get(name, TypeEntry()), known.get(name), concurrency.get(name), directory)
-        for name in names
+        name: {one: value for one, value in said.get(python, {}).items() if one not in _members(given[name])}
+        for name, python in asked.items()
     }
 
 
-def _faults(name: str, entry: TypeEntry, known: Mapping[str, TaskType], secrets: Collection[str]) -> list[str]:
-    where = place("task_types", name)
-    faults = [] if NAME.fullmatch(name) else [f"{where}: {name!r} is no name for a task type: {NAME_RULE}"]
-    faults += [f"{where}{fault}" for fault in _kind_faults(entry, is_known=name in known) if entry.enabled]
-    try:
-        compile_schema(entry.input_schema or {})
-    except InputSchemaError as error:
-        faults.append(visible(f"{where}.{error}"))
-    faults += [f"{where}.pod.{visible(at)}: {visible(what)}" for at, what in entry.pod.faults(secrets)]
-    longest = entry.max_timeout_seconds or MAX_TIMEOUT_SECONDS
-    if entry.timeout_seconds is not None and entry.timeout_seconds > longest:
-        faults.append(f"{where}.timeout_seconds: more than max_timeout_seconds, which is {longest:g}")
-    return faults
+def _members(given: object) -> Collection[str]:
+    return given.keys() if isinstance(given, dict) else ()
 
 
-def _kind_faults(entry: TypeEntry, *, is_known: bool) -> list[str]:
-    """What is wrong with what a type runs."""
-    unknown = "the service knows no such type, so that"
-    faults = []
-    if not is_known and entry.python is None and entry.command is None:
-        faults.append(f": {unknown} `python` must say which function it is, or `command` what its image runs")
-    if not is_known and entry.input_schema is None:
-        faults.append(f".input_schema: {unknown} its schema must be given")
-    if entry.command is not None and entry.python is not None:
-        faults.append(": `python` and `command` are both given: it is a function, or what an image runs")
-    if entry.command is not None and entry.image is None:
-        faults.append(".image: with `command` the image must be given that it is run in")
-    if entry.egress and entry.command is None:
-        faults.append(".egress: only types with `command` have a network of their own")
-    return faults
-
-
-def _definition(
-    name: str, entry: TypeEntry, known: TaskType | None, concurrency: int | None, directory: str
-) -> TaskTypeDefinition:
-    longest = entry.max_timeout_seconds or (known.max_timeout_seconds if known else MAX_TIMEOUT_SECONDS)
-    seconds = entry.timeout_seconds or min(DEFAULT_TIMEOUT_SECONDS, longest)
-    schema = entry.input_schema if entry.input_schema is not None else known.input_schema if known else {}
-    example = entry.example if entry.example is not None else known.example if known else {}
-    return TaskTypeDefinition(
-        name=name,
-        description=entry.description if entry.description is not None else known.description if known else "",
-        input_schema=schema,
-        example=example,
-        concurrency=entry.concurrency or concurrency,
-        max_timeout_seconds=longest,
-        default_timeout_seconds=(
-            known.default_timeout_seconds if known and entry.timeout_seconds is None else lambda _: seconds
-        ),
-        retry=RetryRule(entry.retries, entry.retry_pause_seconds, tuple(entry.retry_on)),
-        python=entry.python,
-        command=tuple(entry.command or ()),
-        directory=directory,
-        image=entry.image,
-        env=entry.env,
-        pod=entry.pod.settings(),
+def _unreadable(known: Mapping[str, TaskType], concurrency: Mapping[str, int], document: Document) -> TypeFile:
+    """Return what the service knows by itself: what the file says of it, and of other types, cannot be told."""
+    return TypeFile(
+        laid_over(known, {}, concurrency),
+        frozenset(),
+        frozenset(),
+        tuple(document.faults),
+        complete=False,
+        document=document,
     )
 
 
-def _reason(message: str) -> str:
-    return visible(message.removeprefix("Value error, "))
+def _told_once(document: Document, faults: list[Fault]) -> list[Fault]:
+    """Put faults in the order of the file, without what follows from a value that could not be read."""
+
+    def follows(fault: Fault) -> bool:
+        where = (*fault.path, *fault.inner)
+        return any(where[:length] in document.replaced for length in range(1, len(where) + 1))
+
+    others = (fault for fault in faults if not follows(fault))
+    unique = dict.fromkeys((*document.faults, *others))
+    return sorted(unique, key=lambda fault: document.line((*fault.path, *fault.inner)) or 0)
+
+
+def _names_type(fault: Fault) -> bool:
+    return fault.path[:1] == (ROOT,) and len(fault.path) > 1

@@ -41,6 +41,10 @@ class Watched(Generic[Made]):
             self._state = state
         return self._made
 
+    def look_again(self) -> None:
+        """Make it anew at the next call, though the files have not changed: something else has."""
+        self._state = None
+
 
 def _state(path: Path) -> object:
     """A file that is replaced, as Kubernetes does by a link, has another inode."""

@@ -1,4 +1,4 @@
-"""Fails the tasks that wait for a type which is there no more."""
+"""Fails the tasks that wait for a type which no longer exists. One whose definition is only wrong still exists."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.controller.isolate import Isolation
 from api.core.task import Reason
+from api.core.task_types import why_unusable
 from api.queue.conclude import conclude
 from runner.contract import ErrorCode, State
 
@@ -42,14 +43,14 @@ class Withdrawer:
 
     async def look(self, now_seconds: float) -> None:
         """Fail the tasks of removed types. `now_seconds` is of a clock that only goes on."""
-        there = self._types().keys()
-        self._known |= there
+        types = self._types()
+        self._known |= types.keys()
         waiting = {
             name
             for (name, state), number in (await self._queue.counts()).tasks.items()
             if state is State.QUEUED and number
         }
-        missing = waiting - there
+        missing = {name for name in waiting - types.keys() if why_unusable(types, name) is None}
         self._unknown_since = {name: self._unknown_since.get(name, now_seconds) for name in missing}
         for name in missing:
             if name in self._known or now_seconds - self._unknown_since[name] >= UNKNOWN_SECONDS:

@@ -53,7 +53,8 @@ def compile_schema(schema: Mapping[str, Any], registry: Registry | None = None) 
     """
     document = dict(schema)
     if registry is None:
-        _check_references(document)
+        for error in reference_errors(document):
+            raise error
     try:
         validator = validator_for(document, offline=True, pattern_options=PATTERNS, registry=registry)
     except ValidationError as error:
@@ -75,15 +76,17 @@ def _check_default(validator: Validator, default: Any) -> None:  # noqa: ANN401 
         raise InputSchemaError(("default",), f"it is not JSON: {error}") from None
 
 
-def _check_references(document: Mapping[str, Any]) -> None:
+def reference_errors(document: Mapping[str, Any]) -> Iterator[InputSchemaError]:
+    """Yield an error for each reference that leaves a schema, and for each dialect that is not known."""
     found = list(_references(document))
     own = {"", *(uri for _, keyword, uri in found if keyword == "$id")}
     for place, keyword, uri in found:
         if keyword == "$schema" and urldefrag(uri).url not in DIALECTS:
-            raise InputSchemaError(place, f"{uri!r} is not a known dialect: use {max(DIALECTS)}, or leave it out")
+            why = f"{uri!r} is not a known dialect: use {max(DIALECTS)}, or leave it out"
+            yield InputSchemaError(place, why)
         if keyword in REFERENCES and urldefrag(uri).url not in own:
             why = "leaves the schema, and nothing is fetched: put the definition under $defs and refer to #/$defs/NAME"
-            raise InputSchemaError(place, f"{uri!r} {why}")
+            yield InputSchemaError(place, f"{uri!r} {why}")
 
 
 def _references(document: Mapping[str, Any]) -> Iterator[tuple[Place, str, str]]:

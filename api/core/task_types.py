@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,32 @@ class TaskTypeDefinition:
     image: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     pod: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TaskTypes(dict[str, TaskTypeDefinition]):
+    """The task types by name, and what is known of those that cannot be used now.
+
+    `faulty` are the names of types whose definition is wrong. `complete` is False if there may be types whose names are
+    not known, since the file that has them cannot be read.
+    """
+
+    def __init__(
+        self, types: Mapping[str, TaskTypeDefinition], faulty: Collection[str] = (), *, complete: bool = True
+    ) -> None:
+        super().__init__(types)
+        self.faulty = frozenset(faulty) - self.keys()
+        self.complete = complete
+
+
+def why_unusable(types: Mapping[str, TaskTypeDefinition], name: str) -> str | None:
+    """Return why a task type that may exist cannot be used; None if it can, or if there is certainly no such type."""
+    if name in types or not isinstance(types, TaskTypes):
+        return None
+    if name in types.faulty:
+        return f"The definition of the task type {name} has faults; the log of the service names them"
+    if not types.complete:
+        return "The file of task types has faults, so it is not known whether there is this type; the log names them"
+    return None
 
 
 Definitions = Callable[[], "Mapping[str, TaskTypeDefinition]"]

@@ -102,10 +102,14 @@ def type_view(definition: TaskTypeDefinition) -> dict[str, Any]:
     }
 
 
-def waiting_reason(task: Task, use: SlotUse, concurrency: int, type_concurrency: int | None) -> Reason | None:
-    """Say why a queued task waits, from the slots in use at the moment."""
+def waiting_reason(
+    task: Task, use: SlotUse, concurrency: int, type_concurrency: int | None, unusable: str | None = None
+) -> Reason | None:
+    """Say why a queued task waits, from the slots in use at the moment. `unusable` says why its type cannot be used."""
     if task.state is not State.QUEUED:
         return None
+    if unusable is not None:
+        return Reason("type_faulty", f"{unusable}; the task waits until it is right")
     before = _before(task.queue_position)
     if use.total >= concurrency:
         return Reason("no_free_slot", f"{_all_slots(concurrency)} taken; {before}")

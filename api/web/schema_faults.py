@@ -36,6 +36,7 @@ MAX_SEARCHED_BYTES: Final = 4 * 1024 * 1024
 MAX_OUTLINES: Final = 100
 """Kept compiled, for each schema."""
 ROOT: Final = "task_input"
+NO_SUCH_MEMBER: Final = "There is no such member"
 _EXPONENT: Final = re.compile(rb"[0-9]e[+-]")
 _LONGEST_FLOAT_BYTES: Final = 330
 
@@ -165,7 +166,7 @@ def _translate(error: ValidationError, where: Path) -> Iterator[Fault]:
             yield Fault(pointer(*path, name), "The member is required")
         case Kind.AdditionalProperties(unexpected=names) | Kind.UnevaluatedProperties(unexpected=names):
             for name in names[:MAX_FAULTS]:
-                yield Fault(pointer(*path, name), "There is no such member")
+                yield Fault(pointer(*path, name), NO_SUCH_MEMBER)
         case Kind.FalseSchema():
             yield Fault(pointer(*path), "Nothing may be given here")
         case Kind.Not():

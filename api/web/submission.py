@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import logging
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from api.core.input_schema import InputSchemaError
+from api.core.task_types import why_unusable
+from api.nearest import nearest
 from api.queue.shapes import Submission
-from api.web.faults import Fault, bounded, pointer
+from api.web.faults import Fault, bounded, pointer, printable, shorten
 from api.web.problems import Code, Problem
 from api.web.representation import json_bytes
 from api.web.result_url import refusal
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from api.core.task_types import Definitions, TaskTypeDefinition
     from runner.delivery.guard import Policy
 
+logger = logging.getLogger(__name__)
+
 DIGEST_CHARACTERS: Final = 32
 """Of SHA-256, in hexadecimal: 128 bits tell bodies apart, and each is kept for a day."""
 _EXACT: Final = 2**53
@@ -37,11 +41,7 @@ _HINT: Final = ' Send a JSON object, such as {"result_url": null, "task_type": "
 
 
 class Intake:
-    """Reads submissions by the task types' definitions. Their schemas are compiled when they change.
-
-    Raises:
-        ValueError: if a type's input schema cannot be used; it names the type.
-    """
+    """Reads submissions by the task types' definitions. Their schemas are compiled when they change."""
 
     def __init__(self, definitions: Definitions, policy: Policy) -> None:
         self._definitions = definitions
@@ -53,7 +53,7 @@ class Intake:
     def _renew(self) -> None:
         types = self._definitions()
         if types is not self._types:
-            self._schemas = {name: _compiled(name, definition) for name, definition in types.items()}
+            self._schemas = dict(_compiled(types))
             self._types = types
 
     def read(self, raw: bytes, idempotency_key: str | None) -> Submission:
@@ -96,15 +96,14 @@ class Intake:
             yield Fault("/result_url", why)
         if not isinstance(name, str):
             return
-        definition = self._types.get(name)
-        if definition is None:
-            known = ", ".join(sorted(self._types))
-            yield Fault("/task_type", f"There is no such task type; the task types are {known}")
+        definition, schema = self._types.get(name), self._schemas.get(name)
+        if definition is None or schema is None:
+            yield Fault("/task_type", _why_no_type(self._types, name))
             return
         seconds = body.get("timeout_seconds")
         if isinstance(seconds, int | float) and seconds > definition.max_timeout_seconds:
             yield Fault("/timeout_seconds", f"{name} may run for {definition.max_timeout_seconds:g} seconds at most")
-        yield from self._schemas[name].faults(body["task_input"], input_bytes)
+        yield from schema.faults(body["task_input"], input_bytes)
 
     def _timeout_seconds(self, envelope: TaskSubmission) -> float:
         if envelope.timeout_seconds:
@@ -159,11 +158,23 @@ def _say(kind: str, message: str) -> str:
     return "The member is required" if kind == "missing" else message
 
 
-def _compiled(name: str, definition: TaskTypeDefinition) -> InputSchema:
-    try:
-        return InputSchema(definition.input_schema)
-    except InputSchemaError as error:
-        raise ValueError(f"task type {name}: {error}") from None
+def _compiled(types: Mapping[str, TaskTypeDefinition]) -> Iterator[tuple[str, InputSchema]]:
+    """Yield the compiled schema of each type. One that cannot be compiled takes no tasks, and stops no other."""
+    for name, definition in types.items():
+        try:
+            yield name, InputSchema(definition.input_schema)
+        except Exception as error:  # noqa: BLE001 - it was checked before: nothing is known of what is wrong with it
+            logger.error("task_type_faulty", extra={"reason": f"{name}: {error!r}"})  # noqa: TRY400 - a line is enough
+
+
+def _why_no_type(types: Mapping[str, TaskTypeDefinition], name: str) -> str:
+    if name in types:
+        return "The input_schema of this task type cannot be used; the log of the service says why"
+    if why := why_unusable(types, shorten(printable(name))):
+        return why
+    near, known = nearest(name, types), ", ".join(sorted(types))
+    meant = f": did you mean {near}? The" if near else "; the"
+    return f"There is no such task type{meant} task types are {known}"
 
 
 def _digest(raw: bytes) -> str:

@@ -153,6 +153,21 @@ def test_the_template_of_task_types_passes_its_own_tests(tmp_path: Path) -> None
     assert "3 passed" in told.stdout, told.stdout + told.stderr
 
 
+def test_a_file_of_task_types_is_checked_as_the_page_says() -> None:
+    (check,) = commands("task-types", "#### What is wrong is named")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    told = subprocess.run(
+        check.line,
+        shell=True,
+        cwd=DOCS / "template",
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stdout, told.stderr) == (0, check.output, "")
+
+
 def test_task_types_of_one_s_own_run_on_a_laptop_as_the_page_says(tmp_path: Path) -> None:
     copy = shutil.copytree(DOCS / "template", tmp_path / "template")
     serve, *submits = commands("task-types", "### 5. On a laptop")

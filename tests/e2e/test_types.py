@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.release import ROOT, run, until
@@ -35,15 +40,19 @@ def test_types_are_added_as_the_page_says_and_removed_without_a_restart(release,
     before = of_service(release)
     running = release.submit("sleep", {"seconds": 600}, receiver.url)
     release.running(running)
-    build, upgrade, _ = (command.line for command in commands("task-types", "### 6. On Kubernetes"))
+    build, complete, upgrade, _ = (command.line for command in commands("task-types", "### 6. On Kubernetes"))
     assert build.endswith(" docs/template"), "from which tests/cluster/images.sh has built it"
-    types = tmp_path / "task-types.yaml"
+    types, whole = tmp_path / "task-types.yaml", tmp_path / "complete.yaml"
     text = (ROOT / TYPES).read_text()
     for image, ours in IMAGES.items():
         assert image in text
         text = text.replace(image, ours)
     types.write_text(text)
-    words = upgrade.replace("--namespace taskpost", f"--namespace {release.namespace}").replace(TYPES, str(types))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    line = complete.replace(TYPES, str(types)).replace("complete.yaml", str(whole))
+    subprocess.run(line, shell=True, cwd=ROOT, env=os.environ | {"PATH": path}, check=True)
+    words = upgrade.replace("--namespace taskpost", f"--namespace {release.namespace}")
+    words = words.replace("complete.yaml", str(whole))
     assert words != upgrade
     run(*words.split())
     until(lambda: {"word_count", "checksum"} <= offered(release), PROPAGATED_SECONDS, "them to be offered")

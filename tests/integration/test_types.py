@@ -17,6 +17,8 @@ MODULE = '''
 
 import os
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from runner import Fail, Progress, Retry, task_type
@@ -27,6 +29,14 @@ class Words(TaskInput):
     """A text."""
 
     text: str
+
+
+@dataclass
+class Trip:
+    """A dataclass, with a model and a time in it."""
+
+    words: Words
+    at: datetime
 
 
 class Where(TaskInput):
@@ -82,6 +92,21 @@ def crashes(task_input: Where, progress: Progress) -> None:
     if not mark.exists():
         mark.touch()
         os._exit(9)
+
+
+@task_type
+def says_all(task_input: Words, progress: Progress) -> Trip:
+    """Return what JSON has no form for."""
+    return Trip(task_input, datetime(2024, 1, 2, tzinfo=UTC))
+
+
+def add(a: int, b: int = 2) -> dict:
+    """Add two numbers."""
+    return {"sum": a + b}
+
+
+def asks_again(how_often: int) -> None:
+    raise Retry(0.1, "the weather is bad")
 
 
 @task_type("impostor", example={"directory": "/tmp/x"})
@@ -196,6 +221,64 @@ def test_what_was_saved_survives_a_lost_attempt(client, tmp_path):
     assert [past.reason.code for past in task.attempts] == ["attempt_lost"]
 
 
+PLAIN = """
+task_types:
+  add: {python: 'acme_types:add'}
+  says_all: {python: 'acme_types:says_all'}
+  never: {python: 'acme_types:asks_again'}
+  twice: {python: 'acme_types:asks_again', retries: 2}
+  broken: {python: 'acme_types:aad'}
+  prime_numbers: {concurency: 1}
+"""
+
+
+def test_what_is_written_once_in_the_code_is_enough_and_a_faulty_type_stops_no_start(data_directory, types_file):
+    types_file.write_text(PLAIN)
+    settings = {"task_types_file": types_file, "task_path": types_file.parent / "modules", "concurrency": 2}
+    with ServiceProcess(data_directory, **settings) as service, service.client() as client:
+        offered = {one.name: one for one in client.task_types()}
+        assert {"add", "says_all", "never", "twice", "sleep"} <= offered.keys()
+        assert not {"broken", "prime_numbers"} & offered.keys()
+        assert offered["add"].description == "Add two numbers."
+        for name, words in (("broken", "did you mean add?"), ("prime_numbers", "did you mean concurrency?")):
+            assert f"task_types.{name}" in service.log() and words in service.log()
+            with pytest.raises(InvalidTask) as refused:
+                client.submit(name, {"limit": 1})
+            assert f"The definition of the task type {name} has faults" in refused.value.errors[0].detail
+        with pytest.raises(InvalidTask) as refused:
+            client.submit("add", {"a": "x"})
+        assert refused.value.errors[0].pointer == "/task_input/a"
+        assert client.result(ended(client, "add", {"a": 1}).task_id).result == {"sum": 3}
+        said = client.result(ended(client, "says_all", {"text": "to be"}).task_id).result
+        assert said == {"words": {"text": "to be"}, "at": "2024-01-02T00:00:00Z"}
+        never, twice = (ended(client, name, {"how_often": 1}) for name in ("never", "twice"))
+        assert (never.error.code, never.attempt) == ("task_error", 1)
+        assert never.error.message == "the weather is bad; its task type allows no `retries`"
+        assert (twice.error.code, twice.attempt) == ("task_error", 3)
+        assert twice.error.message == "the weather is bad; all 2 `retries` of its task type are used"
+
+
+def test_tasks_of_a_type_that_has_become_faulty_wait_over_a_restart(data_directory, types_file, tmp_path):
+    settings = {"task_types_file": types_file, "task_path": types_file.parent / "modules", "concurrency": 1}
+    with ServiceProcess(data_directory, **settings) as service, service.client() as client:
+        long = client.submit("long", {"directory": str(tmp_path)}).task.task_id
+        waiting = client.submit("word_count", {"text": "a b"}).task.task_id
+        eventually(lambda: client.get(long).task_status == "running")
+        types_file.write_text(
+            "task_types: {word_count: {python: acme}, long: {python: 'acme_types:long', input_schema: {}}}"
+        )
+        eventually(lambda: "task_type_faulty" in service.log())
+        client.cancel(long)
+        assert client.wait(waiting, timeout_seconds=30).task_status == "done", "it stays as it was"
+        long = client.submit("long", {"directory": str(tmp_path)}).task.task_id
+        waiting = client.submit("word_count", {"text": "a b c"}).task.task_id
+    with ServiceProcess(data_directory, **settings) as service, service.client() as client:
+        assert client.get(waiting).waiting_reason.code == "type_faulty"
+        client.cancel(long)
+        types_file.write_text(FILE + OTHERS)
+        assert client.wait(waiting, timeout_seconds=30).task_status == "done"
+
+
 def test_a_change_of_the_file_takes_effect_while_the_service_runs(client, service, types_file, tmp_path):
     with_more = FILE.replace("sleep: {enabled: false}", "nap: {python: 'runner.tasks.sleep:sleep', input_schema: {}}")
     types_file.write_text(with_more)
@@ -261,14 +344,13 @@ def test_what_waits_for_a_type_that_is_removed_fails(client, types_file, tmp_pat
         ("- a", "the file: "),
     ],
 )
-def test_a_wrong_file_stops_the_start_with_its_place(tmp_path, text, words):
+def test_a_wrong_file_is_told_with_its_place(tmp_path, text, words):
     path = tmp_path / "types.yaml"
     path.write_text(text)
-    told = run("taskpost", "serve", "--task-types-file", str(path), "--data-dir", str(tmp_path / "data"))
-    assert told.returncode == 2
+    told = run("taskpost", "types", "check", str(path))
+    assert told.returncode == 1
     assert f"{path}: " in told.stderr
     assert words in told.stderr
-    assert run("taskpost", "types", "check", str(path)).returncode == 1
 
 
 def test_definitions_are_told_ready_to_paste(types_file, tmp_path):

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from api.executors.kubernetes.pod_form import form_faults, list_faults
+from api.executors.kubernetes.quantities import excess_faults, resource_faults
 from api.executors.kubernetes.template import (
     DIRECTORY,
     SECRET,
@@ -17,6 +20,7 @@ from api.executors.kubernetes.template import (
     TMP,
     TMP_MOUNT,
 )
+from api.nearest import nearest, suggestion
 from runner.contract import TASK_DIRECTORY, Env
 
 if TYPE_CHECKING:
@@ -38,7 +42,11 @@ HIGHEST_USER: Final = 2**31 - 1
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KEY: Final = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_QUANTITY: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
+_OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAMES: Final = ("priorityClassName", "runtimeClassName", "serviceAccountName")
+_PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
+MAX_NAME_CHARACTERS: Final = 253
+MAX_ANNOTATION_BYTES: Final = 256 * 1024
 _OF_SECRETS: Final = frozenset({"secret", "secretRef", "secretKeyRef", "nodePublishSecretRef"})
 _OURS: Final = frozenset(str(name) for name in Env)
 
@@ -63,8 +71,15 @@ def pod_faults(pod: Mapping[str, Any], secrets: Collection[str], *, of_type: boo
         user = pod.get(name)
         if user is not None and not 1 <= user <= HIGHEST_USER:
             yield name, f"{user} is not a user that tasks may have: 1 to {HIGHEST_USER}, since root (0) is not allowed"
-    yield from _resource_faults(pod.get("resources") or {})
+    yield from resource_faults(pod.get("resources") or {})
+    yield from excess_faults(pod.get("resources") or {})
     yield from _label_faults(pod)
+    yield from _annotation_faults(pod.get("annotations") or {})
+    yield from _name_faults(pod)
+    for name, kind in (("env", "EnvVar"), ("volumes", "Volume"), ("volumeMounts", "VolumeMount")):
+        yield from list_faults(kind, pod.get(name) or (), name)
+    yield from list_faults("Toleration", pod.get("tolerations") or (), "tolerations")
+    yield from form_faults("Affinity", pod.get("affinity"), "affinity")
 
 
 def _label_faults(pod: Mapping[str, Any]) -> Iterator[Found]:
@@ -79,17 +94,25 @@ def _label_faults(pod: Mapping[str, Any]) -> Iterator[Found]:
                 yield f"{name}.{key}", f"{value!r} is not the value of a label: at most 63 of A-Z a-z 0-9 _ . -"
 
 
-def whole_faults(volumes: Sequence[Object], mounts: Sequence[Object]) -> Iterator[Found]:
-    """Yield what is wrong with a type's complete pods: duplicate names, mounts of volumes that do not exist."""
-    names = [*OUR_VOLUMES, *(volume.get("name") for volume in volumes)]
-    for name in sorted({str(name) for name in names if names.count(name) > 1}):
+def whole_faults(
+    volumes: Sequence[Object], mounts: Sequence[Object], *, others: int = 0, is_all: bool = True
+) -> Iterator[Found]:
+    """Yield what is wrong with a type's complete pods: duplicate names, mounts of volumes that do not exist.
+
+    The first `others` mounts are not the type's own. Unless `is_all`, there may be volumes that are not known here.
+    """
+    own = Counter(str(volume.get("name")) for volume in volumes)
+    names = {*OUR_VOLUMES, *own}
+    for name in sorted(name for name, number in own.items() if number > 1):
         yield "volumes", f"{name} is given twice, here or in what all task pods have"
     paths = [TMP_MOUNT["mountPath"], *(_normal(str(mount.get("mountPath"))) for mount in mounts)]
-    for path in sorted({path for path in paths if paths.count(path) > 1}):
+    for path in sorted(path for path, number in Counter(paths).items() if number > 1):
         yield "volumeMounts", f"{path} is mounted twice, here or in what all task pods have"
-    for index, mount in enumerate(mounts):
-        if mount.get("name") not in names:
-            yield f"volumeMounts.{index}.name", f"there is no volume {mount.get('name')}: add it to `volumes`"
+    for index, mount in enumerate(mounts[others:] if is_all else ()):
+        if str(mount.get("name")) not in names:
+            near = nearest(str(mount.get("name")), own)
+            hint = f"did you mean {near}?" if near else "add it to `volumes`"
+            yield f"volumeMounts.{index}.name", f"there is no volume {mount.get('name')}: {hint}"
 
 
 def _env_faults(env: Sequence[Object], *, of_type: bool) -> Iterator[Found]:
@@ -137,13 +160,28 @@ def _mount_faults(mounts: Sequence[Object], *, of_type: bool) -> Iterator[Found]
                 yield f"volumeMounts.{index}.{member}", f"{inner!r} is not a relative path without '..'"
 
 
-def _resource_faults(resources: Mapping[str, Any]) -> Iterator[Found]:
-    for kind in ("requests", "limits"):
-        given = resources.get(kind) or {}
-        for name, value in given.items() if isinstance(given, dict) else [("", given)]:
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not is_number and not (isinstance(value, str) and _QUANTITY.fullmatch(value)):
-                yield f"resources.{kind}.{name}", f"{value!r} is not a quantity, such as 500m or 2Gi"
+def _annotation_faults(annotations: Mapping[str, str]) -> Iterator[Found]:
+    for key in annotations:
+        if not _KEY.fullmatch(key):
+            yield f"annotations.{key}", f"{key!r} is not the name of an annotation, which is [prefix/]name"
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > MAX_ANNOTATION_BYTES:
+        yield "annotations", f"they have more than {MAX_ANNOTATION_BYTES} bytes"
+
+
+def _name_faults(pod: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield the names of other objects that no object can have."""
+    policy = pod.get("imagePullPolicy")
+    if policy is not None and policy not in _PULL_POLICIES:
+        yield "imagePullPolicy", f"{policy!r} is not one: {suggestion(policy, _PULL_POLICIES)}"
+    given = [(name, pod.get(name)) for name in _NAMES]
+    given += [(f"imagePullSecrets.{index}", one) for index, one in enumerate(pod.get("imagePullSecrets") or ())]
+    for where, name in given:
+        if name is not None and (len(name) > MAX_NAME_CHARACTERS or not _OBJECT_NAME.fullmatch(name)):
+            rule = "a-z, 0-9, '-' and '.', with a letter or digit first and last"
+            yield where, f"{name[:100]!r} is not the name of an object: {rule}"
+    queue = pod.get("queueName")
+    if queue is not None and not (queue and _VALUE.fullmatch(queue)):
+        yield "queueName", f"{queue[:100]!r} is not the name of a queue: at most 63 of A-Z a-z 0-9 _ . -"
 
 
 def _secrets(value: Any) -> Iterator[str]:  # noqa: ANN401 - any part of a pod

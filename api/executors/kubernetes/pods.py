@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from api.executors.kubernetes.pod_rules import HIGHEST_USER, pod_faults, whole_faults
+from api.executors.kubernetes.quantities import excess_faults, resource_faults
+from api.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -21,6 +23,15 @@ User = Annotated[int, Field(ge=1, le=HIGHEST_USER)]
 """Not root."""
 
 OF_THE_RUNNER: Final = frozenset({"command", "env", "volume_mounts"})
+
+
+_CHART_NAMES: Final = {
+    "priorityClass": "priorityClassName",
+    "runtimeClass": "runtimeClassName",
+    "serviceAccount": "serviceAccountName",
+    "pullSecrets": "imagePullSecrets",
+}
+"""Settings of pods whose names in Kubernetes are others."""
 
 
 class PodFileInvalid(ValueError):  # noqa: N818 - reads as what it says
@@ -130,10 +141,16 @@ class PodFile(BaseModel):
         settings = _laid_over(default, definition.pod) | ({"image": definition.image} if definition.image else {})
         return PodSettings.model_validate(settings)
 
-    def faults_of(self, definition: TaskTypeDefinition) -> Iterator[tuple[str, str]]:
-        """Yield each place and what is wrong there, once a type's pods are merged with those of all types."""
+    def faults_of(self, definition: TaskTypeDefinition, *, is_all: bool = True) -> Iterator[tuple[str, str]]:
+        """Yield each place and what is wrong there, once a type's pods are merged with those of all types.
+
+        `is_all` says whether this is what all task pods have: else a volume that is not here may be there.
+        """
         settings = self.of_type(definition, "")
-        yield from whole_faults(settings.volumes, settings.volume_mounts)
+        others = 0 if definition.command else len(self.default.get("volume_mounts", ()))
+        yield from whole_faults(settings.volumes, settings.volume_mounts, others=others, is_all=is_all)
+        if is_all:
+            yield from excess_faults(settings.resources)
 
 
 def read_pod_file(path: Path | None, secrets: Collection[str] = ()) -> PodFile:
@@ -150,11 +167,14 @@ def read_pod_file(path: Path | None, secrets: Collection[str] = ()) -> PodFile:
     except (OSError, ValidationError, ValueError, RecursionError) as error:
         raise PodFileInvalid(f"{path}: {error}") from None
     given = {to_camel(name): value for name, value in of_all.model_dump(exclude_none=True).items()}
-    for where, what in (
+    given |= {chart: given.pop(ours) for ours, chart in _CHART_NAMES.items() if ours in given}
+    found = [
         *pod_faults(given, secrets, of_type=False),
         *whole_faults(of_all.volumes, of_all.volume_mounts),
-    ):
-        raise PodFileInvalid(f"{path}: default.{where}: {what}")
+        *((f"sidecar_{where}", what) for where, what in resource_faults(of_all.sidecar_resources)),
+    ]
+    if found:
+        raise PodFileInvalid("\n".join(f"{path}: default.{where}: {visible(what)}" for where, what in found))
     return pods
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from api.core.task_types import why_unusable
 from api.queue.shapes import Refused
 from api.web import descriptions
 from api.web.answers import bytes_answer, json_answer
@@ -61,9 +62,11 @@ async def read_task(request: Request, task_id: str) -> Response:
     if found is None:
         raise no_such_task(task_id)
     task, use = found
-    definition = services.types().get(task.task_type)
+    types = services.types()
+    definition, unusable = types.get(task.task_type), why_unusable(types, task.task_type)
     limit = None if definition is None else definition.concurrency
-    return json_answer(task_view(task, waiting_reason(task, use, services.settings.concurrency, limit)))
+    waiting = waiting_reason(task, use, services.settings.concurrency, limit, unusable)
+    return json_answer(task_view(task, waiting))
 
 
 async def cancel_task(request: Request, task_id: str) -> Response:

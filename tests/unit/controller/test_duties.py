@@ -21,7 +21,7 @@ from api.controller.withdraw import STEP, UNKNOWN_SECONDS, Withdrawer
 from api.core import ends
 from api.core.observation import AttemptId, Observation, Phase, Program, StopReason
 from api.core.task import Reason
-from api.core.task_types import NO_RETRIES, RetryRule
+from api.core.task_types import NO_RETRIES, RetryRule, TaskTypes
 from api.executors.base import StartError
 from api.queue.conclude import conclude
 from api.queue.errors import NotLeading, QueueUnavailable
@@ -404,6 +404,26 @@ async def test_all_that_waits_for_a_removed_type_fails_and_what_was_never_known_
     assert (await state_of(queue, strange)).state is State.QUEUED
     await withdrawer.look(UNKNOWN_SECONDS)
     assert (await state_of(queue, strange)).error.code == "type_removed"
+
+
+async def test_tasks_of_a_type_that_is_only_faulty_wait(queue):
+    waiting = (await queue.submit(SUBMISSION, LIMITS)).task.task_id
+    strange = (await queue.submit(replace(SUBMISSION, task_type="strange"), LIMITS)).task.task_id
+    types = TaskTypes(definitions("sleep")(), complete=False)
+    withdrawer = Withdrawer(queue, lambda: types)
+    await withdrawer.look(0)
+    types = TaskTypes({}, ["sleep"], complete=False)
+    await withdrawer.look(UNKNOWN_SECONDS)
+    await withdrawer.look(3 * UNKNOWN_SECONDS)
+    assert {(await state_of(queue, task_id)).state for task_id in (waiting, strange)} == {State.QUEUED}
+    types = TaskTypes({}, ["sleep"])
+    await withdrawer.look(4 * UNKNOWN_SECONDS)
+    await withdrawer.look(5 * UNKNOWN_SECONDS)
+    assert (await state_of(queue, waiting)).state is State.QUEUED
+    assert (await state_of(queue, strange)).error.code == "type_removed"
+    types = TaskTypes({})
+    await withdrawer.look(6 * UNKNOWN_SECONDS)
+    assert (await state_of(queue, waiting)).error.code == "type_removed"
 
 
 class ScriptedSender:

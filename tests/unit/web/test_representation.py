@@ -107,6 +107,12 @@ def test_one_slot() -> None:
     assert reason == Reason("no_free_slot", "The one slot is taken; this task is next")
 
 
+def test_a_type_that_cannot_be_used_is_the_reason_before_all_others() -> None:
+    reason = waiting_reason(replace(TASK, queue_position=1), SlotUse(4, 0), 4, None, "Its definition has faults")
+    assert reason == Reason("type_faulty", "Its definition has faults; the task waits until it is right")
+    assert waiting_reason(replace(TASK, state=State.RUNNING), SlotUse(4, 0), 4, None, "Its definition") is None
+
+
 def test_what_the_record_says_comes_first() -> None:
     view = task_view(replace(TASK, waiting=Reason("quota", "The quota is used up")), Reason("no_free_slot", ""))
     assert view["waiting_reason"]["code"] == "quota"

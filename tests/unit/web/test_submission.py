@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.core.task_types import TaskTypeDefinition
+from api.core.task_types import TaskTypeDefinition, TaskTypes
 from api.queue.shapes import Submission
 from api.web.problems import Code, Problem
 from api.web.submission import Intake
@@ -175,6 +176,21 @@ def test_all_known_types_are_listed_however_many() -> None:
     assert all(name in detail for name in types)
 
 
+def test_the_nearest_type_is_named() -> None:
+    assert errors(task_type="fibonaci")["/task_type"].startswith(
+        "There is no such task type: did you mean fibonacci? The task types are "
+    )
+    assert "did you mean" not in errors(task_type="xyzzy")["/task_type"]
+
+
+def test_a_type_that_cannot_be_used_takes_down_no_other() -> None:
+    types = TaskTypes(TYPES | {"odd": replace(TYPES["anything"], input_schema={"type": "nonsense"})}, ["bad"])
+    intake = Intake(lambda: types, Policy(allow_loopback=False))
+    assert "cannot be used" in errors(intake=intake, task_type="odd")["/task_type"]
+    assert "has faults" in errors(intake=intake, task_type="bad")["/task_type"]
+    assert intake.read(json.dumps(VALID).encode(), None).task_type == "fibonacci"
+
+
 @pytest.mark.parametrize("value", [1, None, ["fibonacci"]])
 def test_a_type_that_is_no_name(value: Any) -> None:
     assert list(errors(task_type=value)) == ["/task_type"]
@@ -237,6 +253,7 @@ def test_a_digest_is_of_the_parsed_body(members: dict[str, int]) -> None:
     assert (first.idempotency_key, len(first.digest)) == ("key", 32)
 
 
-def test_a_schema_that_is_none_stops_the_start() -> None:
-    with pytest.raises(ValueError, match="is not valid under"):
-        intake_for({"type": "nonsense"})
+def test_a_schema_that_is_none_stops_no_start(caplog: pytest.LogCaptureFixture) -> None:
+    assert "cannot be used" in errors(intake=intake_for({"type": "nonsense"}))["/task_type"]
+    (record,) = caplog.records
+    assert "is not valid under" in record.reason  # type: ignore[attr-defined]

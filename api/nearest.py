@@ -1,0 +1,51 @@
+"""Finds the right name that a wrong one was meant to be. Pure."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from api.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+ALIKE: Final = 0.6
+"""How alike two names are for the one to be suggested, from 0 to 1 (`difflib`)."""
+VERY_ALIKE: Final = 0.8
+"""How alike a free name is to a fixed one to be taken for a mistake."""
+MOST_CHARACTERS: Final = 100
+"""Longer names are not compared: the time grows with the square of the length."""
+MOST_COMPARED: Final = 500
+"""Of more names none is the nearest: a stranger may choose the wrong one, time and again."""
+MOST_LISTED: Final = 20
+
+
+def nearest(name: str, names: Collection[str], alike: float = ALIKE) -> str | None:
+    """Return the name that is most like `name`, whatever the case; None if none is."""
+    if len(name) > MOST_CHARACTERS or len(names) > MOST_COMPARED:
+        return None
+    wrong = _folded(name)
+    folded = {_folded(one): one for one in sorted(names, reverse=True)}
+    found = get_close_matches(wrong, [one for one in folded if _may_be_alike(wrong, one)], 1, alike)
+    return folded[found[0]] if found else None
+
+
+def _may_be_alike(one: str, other: str) -> bool:
+    """Decide quickly about names that cannot be alike, which are most."""
+    return min(len(one), len(other)) * 2 >= max(len(one), len(other)) and len(set(one) & set(other)) * 2 >= len(
+        set(one)
+    )
+
+
+def suggestion(name: str, names: Collection[str]) -> str:
+    """Return what to write in the place of a wrong name: the nearest right one, or else all if they are few."""
+    near = nearest(name, names)
+    if near is not None:
+        return f"did you mean {visible(near)}?"
+    listed = ", ".join(visible(one) for one in sorted(names)[:MOST_LISTED])
+    return f"allowed: {listed}{', ...' if len(names) > MOST_LISTED else ''}" if names else "nothing is allowed here"
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").replace("-", "").casefold()

@@ -1,0 +1,110 @@
+"""The form of one entry in the file of task types. What is wrong in it is named, and what is right is still read."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api.executors.kubernetes.pods import TypePod
+from api.nearest import suggestion
+from api.settings import LONGEST_SECONDS
+from api.strict_yaml import Fault
+from api.text import visible
+from runner.tasks.registry import MIN_TIMEOUT_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from api.strict_yaml import Path
+
+MAX_CONCURRENCY: Final = 1_000_000
+MAX_SHOWN_CHARACTERS: Final = 500
+
+RunTime = Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS, le=LONGEST_SECONDS)]
+
+
+class TypeEntry(BaseModel):
+    """What the file says of one task type. What it leaves out of a type that the service knows stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    enabled: bool = True
+    description: str | None = None
+    python: str | None = None
+    image: Annotated[str, Field(min_length=1)] | None = None
+    command: Annotated[list[str], Field(min_length=1)] | None = None
+    input_schema: dict[str, Any] | None = None
+    example: dict[str, Any] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = None
+    retries: Annotated[int, Field(ge=0, le=100)] = 0
+    retry_on: list[str] = Field(default_factory=list)
+    retry_pause_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    timeout_seconds: RunTime | None = None
+    max_timeout_seconds: RunTime | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    pod: TypePod = Field(default_factory=TypePod)
+    egress: list[dict[str, Any]] = Field(default_factory=list)
+    """Where a container may connect to: for the chart, which makes a NetworkPolicy of it."""
+
+
+MEMBERS: Final = frozenset(TypeEntry.model_fields)
+POD_MEMBERS: Final = frozenset(field.alias or name for name, field in TypePod.model_fields.items())
+
+
+def read_entry(path: Path, given: object) -> tuple[TypeEntry, list[Fault]]:
+    """Return an entry without what has not the right form in it, and what that is."""
+    if not isinstance(given, dict):
+        return TypeEntry(), [Fault(path, "a task type is a map of members, such as `python` or `image`")]
+    faults: list[Fault] = []
+    rest = given
+    # What refers to a part that was left out can be at fault a second time, so this is done until nothing is left out.
+    for _ in range(len(given) + 1):
+        try:
+            return TypeEntry.model_validate(rest), faults
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False)
+            faults += [_fault(path, fault["loc"], fault["type"], fault["msg"], fault["input"]) for fault in found]
+            rest = _without(rest, [fault["loc"] for fault in found])
+    return TypeEntry(), faults
+
+
+def _without(given: dict[str, Any], places: Iterable[tuple[str | int, ...]]) -> dict[str, Any]:
+    """Leave out what is at fault: of maps the single members, so that the others are still checked."""
+    result = given
+    for place in places:
+        result = _without_one(result, place)
+    return result
+
+
+def _without_one(given: dict[str, Any], place: tuple[str | int, ...]) -> dict[str, Any]:
+    name, inner = str(place[0]), given.get(str(place[0]))
+    if len(place) > 1 and isinstance(inner, dict) and place[1] in inner:
+        return given | {name: _without_one(inner, place[1:])}
+    return {one: value for one, value in given.items() if one != name}
+
+
+def _fault(path: Path, place: tuple[str | int, ...], kind: str, message: str, given: object) -> Fault:
+    where = (*path, *place)
+    if kind == "extra_forbidden":
+        names = POD_MEMBERS if place[0] == "pod" and len(place) > 1 else MEMBERS
+        return Fault(where, f"there is no such member: {suggestion(str(place[-1]), names)}")
+    if place == ("command",) and isinstance(given, str):
+        return Fault(where, f"a list is wanted: {_as_list(given)}")
+    if kind == "string_type":
+        return Fault(where, f"text is wanted, not {_shown(given)}: write it in quotes")
+    shown = "" if isinstance(given, dict | list) or given is None else f", not {_shown(given)}"
+    return Fault(where, f"{visible(message.removeprefix('Value error, '))}{shown}")
+
+
+def _as_list(command: str) -> str:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    return visible(f"did you mean [{', '.join(words)}]?")[:MAX_SHOWN_CHARACTERS]
+
+
+def _shown(given: object) -> str:
+    return visible(repr(given) if isinstance(given, str) else str(given))[:100]
