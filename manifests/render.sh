@@ -7,7 +7,7 @@ rm -f base/*.yaml
 
 # The Secrets are named and not made: manifests/secrets.sh makes them. Each template becomes a file of the same name,
 # without what is Helm's own.
-helm template taskpost ../helm --namespace taskpost --skip-tests \
+helm template taskpost ../helm --namespace taskpost --skip-tests --kube-version 1.31.0 \
     --set redis.existingSecret=taskpost-redis,runner.existingSecret=taskpost-runner |
     sed -e '/^ *helm\.sh\/chart:/d' -e '/^ *app\.kubernetes\.io\/managed-by:/d' -e '/^ *namespace: taskpost$/d' |
     awk '/^---$/ { next }

@@ -91,15 +91,6 @@ taskpost.dev/instance: {{ include "taskpost.instance" . }}
 {{- end }}
 
 {{/* How task pods are made, for the service to read: api/executors/kubernetes/pods.py says what there is. */}}
-{{- /* The file of task types. A null takes a type out of the values, as everywhere in Helm, which leaves it there where no
-default was. */}}
-{{- define "taskpost.taskTypes" -}}
-{{- $types := dict -}}
-{{- range $name, $type := .Values.taskTypes }}{{ if not (kindIs "invalid" $type) }}{{ $_ := set $types $name $type }}{{ end }}{{ end -}}
-{{- if and $types .Values.taskTypesFile }}{{ fail "taskTypes and taskTypesFile are both set: set one of them" }}{{ end -}}
-{{- .Values.taskTypesFile | default (dict "task_types" $types | toYaml) -}}
-{{- end }}
-
 {{- define "taskpost.taskPods" -}}
 {{- dict "default" (include "taskpost.taskPod" (list $ .Values.taskPods) | fromYaml) | mustToPrettyJson -}}
 {{- end }}
@@ -112,6 +103,7 @@ default was. */}}
 {{- $certificates := include "taskpost.certificates" $root | fromYaml -}}
 {{- $volumes := concat $pod.volumes $certificates.volumes -}}
 {{- $mounts := concat $pod.volumeMounts $certificates.volumeMounts -}}
+{{- $release := dict "app.kubernetes.io/instance" $root.Release.Name -}}
 {{- $all := dict
     "image_pull_policy" $pod.image.pullPolicy
     "command" $pod.command
@@ -126,12 +118,12 @@ default was. */}}
     "pull_secrets" $secrets
     "run_as_user" $pod.runAsUser
     "queue_name" $pod.queueName
-    "job_labels" $pod.jobLabels
+    "job_labels" (merge (deepCopy $release) $pod.jobLabels)
     "env" $pod.env
     "volumes" $volumes
     "volume_mounts" $mounts
     "annotations" $pod.annotations
-    "labels" $pod.labels
+    "labels" (merge (deepCopy $release) $pod.labels)
 -}}
 {{- range $name, $value := $all }}
 {{- if $value }}

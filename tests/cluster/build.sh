@@ -37,7 +37,10 @@ programs() {
   done
   program etcd etcd go.etcd.io/etcd/server/v3
   program coredns coredns github.com/coredns/coredns
-  program helm helm helm.sh/helm/v3/cmd/helm
+  # Without a cluster Helm assumes this version; else 1.20, which the chart refuses.
+  x=helm.sh/helm/v3/pkg
+  program helm helm helm.sh/helm/v3/cmd/helm \
+    "-X $x/chartutil.k8sVersionMajor=1 -X $x/chartutil.k8sVersionMinor=${minor%%.*} -X $x/lint/rules.k8sVersionMajor=1 -X $x/lint/rules.k8sVersionMinor=${minor%%.*}"
   program kwok kwok sigs.k8s.io/kwok/cmd/kwok
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the images of the project from this tree, by Docker or by buildah: localhost/taskpost-{api,runner,valkey}, and
-# -template, which has the task type of docs/template, and -program, a static binary and nothing else.
+# -template, which has the task type of docs/template, and -program, a static binary and nothing else. Or only those given: images.sh api runner
 # PYTHON_IMAGE chooses their base; for buildah that is one made by debootstrap, as no registry may be in reach.
 . "$(dirname "$0")/common.sh"
 
@@ -49,7 +49,7 @@ else
     base_image
   fi
 fi
-for name in "${images[@]}"; do
+for name in "${@:-${images[@]}}"; do
   say "building localhost/taskpost-$name"
   case $name in
     valkey) "$build" "$name" "$here/Dockerfile.valkey" ;;

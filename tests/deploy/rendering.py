@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm"
 NAMESPACE = "taskpost"
+FOR_KUBERNETES = ("--kube-version", "1.36.0")
+"""Without a cluster Helm assumes a version, which depends on how it was built: one from `go install` says 1.20."""
 EXISTING = ("--set", "redis.existingSecret=taskpost-redis,runner.existingSecret=taskpost-runner")
 EVERYTHING = (
     *EXISTING,
@@ -45,7 +47,7 @@ def run_helm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @cache
 def template_text(*options: str, release: str = "taskpost", chart: Path = CHART) -> str:
-    done = run_helm("template", release, str(chart), "--namespace", NAMESPACE, *options)
+    done = run_helm("template", release, str(chart), "--namespace", NAMESPACE, *FOR_KUBERNETES, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -56,7 +58,7 @@ def template(*options: str, release: str = "taskpost", chart: Path = CHART) -> l
 
 def refusal(*options: str, chart: Path = CHART) -> str:
     """What helm says of values that it refuses."""
-    done = run_helm("template", "taskpost", str(chart), "--namespace", NAMESPACE, *options)
+    done = run_helm("template", "taskpost", str(chart), "--namespace", NAMESPACE, *FOR_KUBERNETES, *options)
     assert done.returncode != 0
     return done.stderr
 

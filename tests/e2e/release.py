@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ CHART = ROOT / "helm"
 LOCAL_IMAGES = ROOT / "tests" / "cluster" / "values.yaml"
 ENDED = {"done", "failed", "cancelled"}
 POLL_SECONDS = 0.2
+LONGEST_NAME = 40
 
 Object = dict[str, Any]
 
@@ -52,6 +54,14 @@ def until(
         time.sleep(poll_seconds)
 
 
+def name_of_objects(release: str) -> str:
+    """What the chart calls the objects of a release."""
+    whole = release if "taskpost" in release else f"{release}-taskpost"
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    return f"{whole[: LONGEST_NAME - 9].removesuffix('-')}-{sha256(whole.encode()).hexdigest()[:8]}"
+
+
 @dataclass
 class Release:
     """A release in a namespace. `values` are those beside the local images."""
@@ -59,10 +69,15 @@ class Release:
     namespace: str
     values: Object = field(default_factory=dict)
     name: str = "taskpost"
+    chart: Path = CHART
 
     def __post_init__(self) -> None:
-        self.prefix = self.name if "taskpost" in self.name else f"{self.name}-taskpost"
-        self.forward = Forward(self.namespace, f"service/{self.prefix}")
+        self.use(name_of_objects(self.name))
+
+    def use(self, prefix: str) -> None:
+        """Its objects have this name."""
+        self.prefix = prefix
+        self.forward = Forward(self.namespace, f"service/{prefix}")
 
     def install(self, *options: str) -> Self:
         self._helm("install", *options)
@@ -78,7 +93,7 @@ class Release:
 
     def _helm(self, verb: str, *options: str) -> None:
         run(
-            *("helm", verb, self.name, str(CHART), "--namespace", self.namespace, "--values", str(LOCAL_IMAGES)),
+            *("helm", verb, self.name, str(self.chart), "--namespace", self.namespace, "--values", str(LOCAL_IMAGES)),
             *("--values", "-", "--wait", "--timeout", "2m", *options),
             given=yaml.safe_dump(self.values),
         )
@@ -98,6 +113,11 @@ class Release:
     def pod_of(self, task_id: str) -> Object:
         """The pod of a task, as soon as there is one."""
         found = until(lambda: self.get("pods", "-l", f"taskpost.dev/task-id={task_id}")["items"], 30, "a pod")
+        return dict(found[0])
+
+    def job_of(self, task_id: str) -> Object:
+        """The Job of a task, as soon as there is one."""
+        found = until(lambda: self.get("jobs", "-l", f"taskpost.dev/task-id={task_id}")["items"], 30, "a Job")
         return dict(found[0])
 
     def job_and_pods_of(self, task_id: str) -> list[str]:

@@ -46,9 +46,49 @@ def uninstalled_and_installed_again(release):
     release.uninstall()
 
 
-def test_helm_test_is_green(release):
-    told = run("helm", "test", release.name, "--namespace", release.namespace)
+PHASES = re.compile(r"^(accepted|started|ran|delivered|in all) +\d+\.\d{3} s  ", re.MULTILINE)
+
+
+@pytest.mark.parametrize("options", [(), ("--logs",)])
+def test_helm_test_receives_a_signed_callback_and_prints_the_seconds_of_each_phase(release, options):
+    told = run("helm", "test", release.name, "--namespace", release.namespace, *options)
+    print(f"\n{told}")
     assert "Phase:          Succeeded" in told
+    assert PHASES.findall(told)[:5] == ["accepted", "started", "ran", "delivered", "in all"]
+    assert "its signature is valid" in told
+
+
+def test_the_commands_of_the_notes_work_one_after_the_other(make_namespace):
+    """They are run as they are printed, right after an install that did not wait."""
+    release = Release(make_namespace("notes"), {"replicaCount": 1})
+    release.install("--wait=false")
+    notes = run("helm", "get", "notes", release.name, "--namespace", release.namespace)
+    commands = [line.strip() for line in notes.splitlines() if line.startswith("  ")]
+    assert [command.split()[0] for command in commands] == ["kubectl", "helm", "kubectl", "kubectl", "kubectl"]
+    ready, test, submit, forward, key = commands
+    assert "successfully rolled out" in run("sh", "-c", ready)
+    assert "Phase:          Succeeded" in run("sh", "-c", test)
+    assert json.loads(run("sh", "-c", f"{submit} 2>/dev/null"))["n"] == 1000
+    assert "port-forward service/taskpost 8000:80" in forward
+    assert run("sh", "-c", key).strip() == release.signing_key()
+    release.uninstall()
+
+
+def test_two_releases_whose_names_begin_alike_run_side_by_side(make_namespace):
+    namespace = make_namespace("long")
+    long = "a-release-of-which-the-name-is-as-long-as-one-may-be"
+    first, second = (Release(namespace, {"replicaCount": 1}, name=name).install() for name in (long, f"{long}x"))
+    assert len(second.name) == 53
+    ids = [release.submit("sleep", {"seconds": 3}) for release in (first, second)]
+    for release, task_id in zip((first, second), ids, strict=True):
+        for one in (release.job_of(task_id), release.pod_of(task_id)):
+            assert one["metadata"]["labels"]["app.kubernetes.io/instance"] == release.name
+        assert release.ended(task_id)["task_status"] == "done"
+    assert first.call("GET", f"/api/tasks/{ids[1]}").status_code == 404
+    assert "Phase:          Succeeded" in run("helm", "test", second.name, "--namespace", namespace)
+    first.uninstall()
+    assert second.ended(second.submit("sleep", {"seconds": 0}))["task_status"] == "done"
+    second.uninstall()
 
 
 def test_the_readme_s_session_works_through_a_port_forward(release):
