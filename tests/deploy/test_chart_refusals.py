@@ -57,6 +57,8 @@ def types_file(tmp_path: Path, text: str) -> tuple[str, str]:
         ("serviceMonitor.interval=often", "/serviceMonitor/interval"),
         ("ingress.hosts={tasks.example.com/path}", "/ingress/hosts/0"),
         ("settings.root_path=tasks", "/settings/root_path"),
+        ("valkey.enabled=false,redis.url=redis.example.com:6379", "/redis/url"),
+        ("settings.callback_proxy=proxy:3128", "/settings/callback_proxy"),
         ("settings.concurrency=0", "/settings/concurrency"),
         ("settings.concurrency=10001", "/settings/concurrency"),
         ("signing.keys={whsec_short}", "/signing/keys/0"),
