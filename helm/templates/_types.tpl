@@ -48,8 +48,9 @@ Renders nothing, or fails.
 {{- if not (or $type.python $type.command) -}}
 {{- $faults = append $faults (printf "%s: the service does not know this type: set `python` to its function (module:function), or `command` to what its image runs" $at) -}}
 {{- end -}}
-{{- if kindIs "invalid" $type.input_schema -}}
-{{- $faults = append $faults (printf "%s.input_schema is missing: the service does not know this type, so give the JSON Schema of its input, e.g. {type: object}" $at) -}}
+{{- /* The local executor may have the code, and asks that. */ -}}
+{{- if and (kindIs "invalid" $type.input_schema) (or $type.command (ne $root.Values.executor "local")) -}}
+{{- $faults = append $faults (printf "%s.input_schema is missing: the service does not have the code of this type, so give the JSON Schema of its input, e.g. {type: object}" $at) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $type.python $type.command -}}

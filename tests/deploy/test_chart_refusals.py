@@ -140,6 +140,7 @@ def test_all_types_that_are_wrong_are_named_in_one_round(tmp_path: Path):
     [
         {"taskTypes": {"sleep": {"concurrency": 1}, "gone": None, "off": {"enabled": False}}},
         {"taskTypes": {"of_a_module": {"concurrency": 1}}, "settings": {"task_modules": ["acme"]}},
+        {"taskTypes": {"of_the_image": {"python": "acme:f"}}, "executor": "local"},
         {"taskTypes": {"of_a_module": {}}, "extraEnv": [{"name": "TASKPOST_TASK_MODULES", "value": "acme"}]},
         {"taskTypes": {"mine": {"python": "a:b", "input_schema": {}}}, "settings": {"type_concurrency": {"mine": 1}}},
         {"settings": {"type_concurrency": {"sleep": 1, "of_a_module": 2}, "task_modules": ["acme"]}},
