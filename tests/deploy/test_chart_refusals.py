@@ -12,6 +12,7 @@ import yaml
 from api.settings import Settings
 from runner.tasks.registry import BUILT_IN, NAME
 from tests.deploy.rendering import CHART, refusal, template, the
+from tests.support.pages import commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,6 +179,15 @@ def test_the_bounds_of_the_settings_are_those_of_the_service():
 def vars_of(bound: object) -> list[Any]:
     """The value of a bound of pydantic's, which has one member."""
     return [getattr(bound, name) for name in ("gt", "ge", "lt", "le") if hasattr(bound, name)]
+
+
+def test_the_refusals_on_the_page_are_those_of_helm():
+    shown = commands("kubernetes", "## Values that matter")
+    assert len(shown) == 2
+    for line, output in shown:
+        *program, name, value = line.split()
+        assert program == ["helm", "template", "taskpost", "helm"]
+        assert output.strip() in refusal(name, value)
 
 
 def test_kubernetes_before_the_oldest_we_support_is_refused():

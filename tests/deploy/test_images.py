@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from api.settings import ENV_PREFIX, Settings
 from runner.contract import Env
@@ -183,8 +184,19 @@ def test_only_settings_that_there_are_are_named(name: str) -> None:
     assert set(re.findall(r"TASKPOST_[A-Z_]+", read(name))) <= known
 
 
+def test_what_is_published_is_published_on_loopback_alone() -> None:
+    published = [
+        port
+        for service in yaml.safe_load(read("compose.yaml"))["services"].values()
+        for port in service.get("ports", [])
+    ]
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *map(ROOT.joinpath, DOCKERFILES)):
+        published += re.findall(r"(?:-p|--publish)[ =](\S+)", path.read_text(encoding="utf-8"))
+    assert len(published) >= 4
+    assert {port for port in published if not port.startswith("127.0.0.1:")} == set()
+
+
 def test_compose_keeps_what_was_answered() -> None:
-    yaml = pytest.importorskip("yaml")
     services = yaml.safe_load(read("compose.yaml"))["services"]
     api, redis = services["api"], services["redis"]
     assert api["build"]["dockerfile"] in DOCKERFILES
