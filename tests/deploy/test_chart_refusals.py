@@ -146,7 +146,7 @@ def test_all_types_that_are_wrong_are_named_in_one_round(tmp_path: Path):
         {"taskTypes": {"mine": {"python": "a:b", "input_schema": {}}}, "settings": {"type_concurrency": {"mine": 1}}},
         {"settings": {"type_concurrency": {"sleep": 1, "of_a_module": 2}, "task_modules": ["acme"]}},
         {"resources": {"limits": {"cpu": 2, "memory": "1e9"}, "requests": {"cpu": 0.5, "memory": "128974848"}}},
-        {"image": {"registry": "[fd00::1]:5000/", "repository": "team/taskpost-api"}},
+        {"image": {"registry": "reg.local:5000/team/", "repository": "taskpost-api"}},
         {"image": {"registry": "", "repository": "registry.example.com:5000/a/b__c"}},
         {"podDisruptionBudget": {"maxUnavailable": "50%"}},
         {"service": {"type": "NodePort", "nodePort": 30080}},
