@@ -51,7 +51,8 @@ PHASES = re.compile(r"^(accepted|started|ran|delivered|in all) +\d+\.\d{3} s  ",
 
 @pytest.mark.parametrize("options", [(), ("--logs",)])
 def test_helm_test_receives_a_signed_callback_and_prints_the_seconds_of_each_phase(release, options):
-    told = run("helm", "test", release.name, "--namespace", release.namespace, *options)
+    line = " ".join(["helm", "test", release.name, "--namespace", release.namespace, *options])
+    told = run("sh", "-c", f"{line} 2>&1")  # Helm prints what a hook prints on stderr
     print(f"\n{told}")
     assert "Phase:          Succeeded" in told
     assert PHASES.findall(told)[:5] == ["accepted", "started", "ran", "delivered", "in all"]

@@ -80,7 +80,7 @@ def test_it_is_installed_from_a_registry_tried_and_uninstalled():
         do(line)
     assert "registry.example.com/taskpost-api:0.1.0" in images()
     test, submit, key = TRY[:3]
-    told = do(test)
+    told = do(f"{test} 2>&1")  # Helm prints what a hook prints on stderr
     printed = PHASE.findall(told)[:5]
     assert [phase for phase, _ in printed] == [phase for phase, _ in PHASE.findall(PAGE)]
     assert [text for _, text in printed] == [text for _, text in PHASE.findall(PAGE)]
