@@ -14,6 +14,7 @@ import sqlite3
 import ssl
 import subprocess
 import threading
+from collections import defaultdict
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -239,13 +240,13 @@ def test_a_key_can_be_made_as_the_page_says(fresh: Fresh, served: Client, tmp_pa
 
 @contextmanager
 def answering(answers: list[tuple[int, bytes]], context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A receiver that gives these answers in turn; its `host:port`."""
-    left = iter(answers)
+    """A receiver that gives these answers to each callback in turn; its `host:port`."""
+    left: dict[str, Iterator[tuple[int, bytes]]] = defaultdict(lambda: iter(answers))
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            status, body = next(left)
+            status, body = next(left[self.headers["webhook-id"]])
             self.send_response(status)
             if body:
                 self.send_header("Content-Length", str(len(body)))
@@ -260,9 +261,11 @@ def answering(answers: list[tuple[int, bytes]], context: ssl.SSLContext | None =
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def general(text: str) -> str:
@@ -273,10 +276,21 @@ def general(text: str) -> str:
     return re.sub(r'( +(?=\d+\.)|"duration_seconds":)\d+(\.\d+)?\b', "SECONDS", text)
 
 
+def dead_callback(served: Client, address: str) -> str:
+    """A task whose runner made the first attempt in its second, which a busy machine may not allow it."""
+    for _ in range(5):
+        task_id = served.run("sleep", {"seconds": 0}, result_url=f"http://{address}/").task_id
+        eventually(lambda task_id=task_id: served.get(task_id).delivery.status == "dead")
+        if [made.by for made in served.deliveries(task_id).tries] == ["runner", "service"]:
+            return task_id
+        served.redeliver(task_id)
+        eventually(lambda task_id=task_id: served.get(task_id).delivery.status == "delivered")
+    raise AssertionError("no runner could make an attempt")
+
+
 def test_the_tries_of_a_callback_are_shown_as_the_page_says(fresh: Fresh, served: Client, tmp_path: Path) -> None:
     with answering(ANSWERS) as address:
-        task_id = served.run("sleep", {"seconds": 0}, result_url=f"http://{address}/").task_id
-        eventually(lambda: served.get(task_id).delivery.status == "dead")
+        task_id = dead_callback(served, address)
         shown = json.dumps(served.deliveries(task_id).raw, separators=(",", ":"))
         assert general(shown) == general(block_with("callbacks", "json", '"status":"dead"').strip())
         story = commands("callbacks", "### Fair shares")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from tests.deploy.test_images import project
 from tests.support.fresh import install
@@ -62,6 +63,8 @@ def test_a_wheel_has_its_licence_its_readme_and_where_it_is_from(name: str, whee
 def test_both_wheels_are_from_the_same_place_and_of_the_same_version() -> None:
     service, client = project(), project("client")
     assert service["urls"]["Source"] == client["urls"]["Source"]
+    sources = yaml.safe_load((ROOT / "helm" / "Chart.yaml").read_text()).get("sources", [])
+    assert all(url == client["urls"]["Source"] for url in sources)
     assert service["version"] == client["version"]
     assert f"taskpost=={client['version']}" in service["optional-dependencies"]["service"]
 
