@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import queue
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from taskpost.arguments import checked_seconds
 from taskpost.receiver_server import Server
 from taskpost.signature import SignatureInvalid, verify
 
@@ -30,8 +32,15 @@ class Received:
     received_at: datetime
 
     def json(self) -> Any:  # noqa: ANN401 - any JSON value
-        """Return the body's JSON."""
-        return json.loads(self.body)
+        """Return the JSON value of the body.
+
+        Raises:
+            ValueError: the body is not JSON.
+        """
+        try:
+            return json.loads(self.body)
+        except RecursionError as error:
+            raise ValueError("the body is nested too deeply to be read") from error
 
 
 class Receiver:
@@ -69,11 +78,16 @@ class Receiver:
     def next(self, timeout_seconds: float | None = None) -> Received:
         """Return the next request in the order of arrival.
 
+        Args:
+            timeout_seconds: how long to wait for it; None for no limit.
+
         Raises:
             TimeoutError: none came in time.
+            ValueError: the time is not a number.
         """
+        checked_seconds("timeout_seconds", timeout_seconds)
         try:
-            return self._received.get(timeout=timeout_seconds)
+            return self._received.get(timeout=timeout_seconds and min(max(timeout_seconds, 0), threading.TIMEOUT_MAX))
         except queue.Empty:
             raise TimeoutError(f"Nothing was received at {self.url} within {timeout_seconds:g} s.") from None
 

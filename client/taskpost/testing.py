@@ -40,7 +40,12 @@ class TaskpostService:
     client: Client
 
     def run(self, task_type: str, task_input: Any = None, timeout_seconds: float = 60) -> Result:  # noqa: ANN401 - JSON
-        """Submit a task, wait for its end, and return how it ended."""
+        """Submit a task, wait for its end, and return how it ended: unlike `Client.run`, a failure too.
+
+        Raises:
+            WaitTimeout: the task has not ended in time.
+            InvalidTask: the service refuses the task.
+        """
         task_id = self.client.submit(task_type, task_input).task.task_id
         self.client.wait(task_id, timeout_seconds=timeout_seconds)
         return self.client.result(task_id)

@@ -142,6 +142,23 @@ def test_waiting_for_nothing_ends() -> None:
         receiver.next(0.01)
 
 
+@pytest.mark.parametrize("seconds", [0, -1, 0.0])
+def test_no_time_to_wait_ends_at_once(seconds: float) -> None:
+    with Receiver() as receiver, pytest.raises(TimeoutError):
+        receiver.next(seconds)
+
+
+def test_a_time_to_wait_is_a_number() -> None:
+    with Receiver() as receiver, pytest.raises(ValueError, match="timeout_seconds is nan"):
+        receiver.next(float("nan"))
+
+
+@pytest.mark.parametrize("body", [b"", b"{]", b"\xff", b"[" * 100_000])
+def test_a_body_that_is_not_json_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - what JSON has to say, or we
+        Received({}, body, "/", datetime.now(UTC)).json()
+
+
 def test_a_closed_receiver_does_not_listen() -> None:
     with Receiver() as receiver:
         port = httpx.URL(receiver.url).port
