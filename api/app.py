@@ -119,6 +119,7 @@ async def running_service(settings: Settings, listening: tuple[str, int] | None 
             settings=_web_settings(settings, policy, listening),
             ready=Readiness(queue, executor, checked).why_not,
             checks=Checks(queue, executor, checked, owner).look,
+            read_log=executor.read_log,
         )
         yield Service(create_app(services), running)
 
@@ -209,6 +210,8 @@ def _runner_environment(settings: Settings, redis_url: str, keys_file: Path | No
         Env.RESULT_MAX_BYTES: str(settings.result_max_bytes),
         Env.RESULT_GRACE_SECONDS: str(settings.result_grace_seconds),
     }
+    if settings.executor == "kubernetes" and settings.retention_log_max_bytes:
+        environment[Env.COPY_OUTPUT] = "1"  # a keeper does that on one machine
     return environment | callbacks.runner_environment(settings, keys_file, policy)
 
 
@@ -229,6 +232,7 @@ def _controller_config(
         retention=Retention(settings.retention_seconds, settings.retention_max_count, settings.retention_max_bytes),
         grace_seconds=settings.grace_seconds,
         retry_seconds=settings.callback_retry_seconds,
+        logs_max_bytes=settings.retention_log_max_bytes,
     )
 
 
@@ -247,6 +251,7 @@ def _web_settings(settings: Settings, policy: Policy, listening: tuple[str, int]
         cors_origins=settings.cors_origins,
         hosts=HostRule(_is_loopback(settings.bind, listening), frozenset(settings.allowed_hosts)),
         callback_policy=policy,
+        keeps_logs=settings.retention_log_max_bytes > 0,
     )
 
 

@@ -160,6 +160,11 @@ class Settings(BaseSettings):
     retention_max_count: int = Field(100_000, ge=0, description="Ended tasks that are kept.")
     retention_max_bytes: int = Field(512 * 1024 * 1024, ge=0, description="Bytes of results that are kept.")
 
+    retention_log_max_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=0,
+        description="Bytes of what attempts have written (64 KiB of each) that are kept; 0 keeps no logs.",
+    )
     undelivered_max_bytes: int = Field(
         128 * 1024 * 1024, ge=1, description="Bytes of results that may wait for delivery, for all receivers."
     )

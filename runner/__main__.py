@@ -1,9 +1,10 @@
-"""`python -m runner`: run the attempt that the environment names.
+"""`python -m runner`: run the attempt that the environment names. In a pod a process beside it copies what it writes.
 
 With `sidecar`: be the runner beside an attempt's program. With `keep`: be the parent of an attempt on one machine, and
 the attempt itself in a child. With `describe`: tell of task types.
 """
 
+import os
 import sys
 
 if __name__ == "__main__":
@@ -17,16 +18,24 @@ if __name__ == "__main__":
 
         exit_code = keep(sys.argv[2:])
     else:
+        output = None
+        if len(sys.argv) == 1 and os.environ.get("TASKPOST_COPY_OUTPUT"):
+            from runner.copier import divide
+
+            output = divide()
+
         from runner.signals import end_at_once_on_sigterm
 
         end_at_once_on_sigterm()
 
         if sys.argv[1:2] == ["sidecar"]:
-            from runner.sidecar import main
-        else:
-            from runner.execute import main
+            from runner.sidecar import main as accompany
 
-        exit_code = main()
+            exit_code = accompany()
+        else:
+            from runner.execute import main as execute
+
+            exit_code = execute(output)
 
     from runner.signals import end_soon
 

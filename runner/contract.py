@@ -90,6 +90,7 @@ class Env(StrEnum):
     CALLBACK_CERTIFICATE_FILE = "TASKPOST_CALLBACK_CERTIFICATE_FILE"
     CALLBACK_KEY_FILE = "TASKPOST_CALLBACK_KEY_FILE"
     CALLBACK_RETRY_SECONDS = "TASKPOST_CALLBACK_RETRY_SECONDS"
+    COPY_OUTPUT = "TASKPOST_COPY_OUTPUT"
 
 
 TASK_DIRECTORY: Final = "/taskpost"
@@ -132,6 +133,12 @@ RUNNER_DELIVERY_TIMEOUT_SECONDS: Final = 1.0
 """What a runner gives a receiver, from the look-up of its name to its answer: meanwhile its slot is held."""
 RUNNER_DELIVERY_END_SECONDS: Final = 2.0
 """When a runner ends, whatever its first delivery attempt and the report of it still wait for."""
+
+
+def log_entry(data: bytes, *, truncated: bool, note: str = "") -> bytes:
+    """Return an attempt's log as it is stored: whether it is truncated and its note in the first line, then the log."""
+    head = f"{int(truncated)}{note}".replace("\n", " ")
+    return head.encode("utf-8", "backslashreplace") + b"\n" + data
 
 
 class ErrorCode(StrEnum):

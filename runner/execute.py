@@ -14,6 +14,7 @@ from runner.contract import (
     RUNNER_DELIVERY_TIMEOUT_SECONDS,
     DeliveryStatus,
     delivery_id,
+    log_entry,
     outcome_body,
 )
 from runner.exits import exit_code_of
@@ -22,6 +23,7 @@ from runner.workspace import Workspace
 
 if TYPE_CHECKING:
     from runner.attempt import Attempt
+    from runner.copier import OutputCopy
     from runner.delivery.post import Sender, Try
     from runner.outcome import Outcome
     from runner.report import Report, Started
@@ -30,13 +32,16 @@ GIVE_WAY_SECONDS: Final = 0.2
 """How much longer than its limit an attempt may take to report its outcome."""
 
 
-def main() -> int:
-    """Run the attempt that the environment names; return the exit code (`runner.contract.EXIT_*`)."""
+def main(output: OutputCopy | None = None) -> int:
+    """Run the attempt that the environment names; return the exit code (`runner.contract.EXIT_*`).
+
+    `output` has what this process writes, to be handed over with the outcome.
+    """
     sys.set_int_max_str_digits(0)
-    return exit_code_of(_run)
+    return exit_code_of(lambda attempt, report: _run(attempt, report, output))
 
 
-def _run(attempt: Attempt, report: Report) -> None:
+def _run(attempt: Attempt, report: Report, output: OutputCopy | None) -> None:
     started = report.start()
     began = time.monotonic()
     outcome = _compute(attempt, report, started)
@@ -56,9 +61,14 @@ def _run(attempt: Attempt, report: Report) -> None:
     if started.result_url is not None:
         with suppress(Exception):  # the task may have used up a resource; a failed import fails again later, alone
             _import_delivery()
-    is_ours = report.finish(outcome, body, finished_ms, until=until)
+    is_ours = report.finish(outcome, body, finished_ms, until=until, log=_log(output))
     if is_ours and started.result_url is not None:
         _deliver_in_time(attempt, report, started.result_url, body)
+
+
+def _log(output: OutputCopy | None) -> bytes | None:
+    written = None if output is None else output.end()
+    return None if written is None else log_entry(written[0], truncated=written[1])
 
 
 def _compute(attempt: Attempt, report: Report, started: Started) -> Outcome:

@@ -15,6 +15,7 @@ from runner.calm import calm_interpreter
 from runner.contract import ErrorCode, State
 from runner.forks import OwnProcess
 from runner.outcome import MAX_MESSAGE_CHARACTERS, Outcome, failed
+from runner.places import own_part, place_of
 from runner.progress import ProgressThread
 from runner.result import ResultRefused, encode_result
 from runner.tasks.progress import Progress
@@ -66,6 +67,8 @@ def _find(attempt: Attempt, started: Started) -> Any:  # noqa: ANN401 - a TaskTy
         named = attempt.task_python
         task_type = refer(named) if named else find(started.task_type, attempt.task_modules)
     except TaskModuleError as error:
+        if error.__cause__ is not None:
+            _print_traceback(error.__cause__, error.__cause__.__traceback__)
         raise ResultRefused(ErrorCode.TASK_ERROR, str(error)) from error
     if task_type is None:
         raise ResultRefused(ErrorCode.TASK_ERROR, f"This runner knows no task type {started.task_type!r}")
@@ -96,12 +99,13 @@ def _kept_by(own: OwnProcess, report: Report) -> Callable[[str], None]:
 
 
 def _failure(error: BaseException, started: Started) -> Outcome:
-    kind = type(error)  # not `isinstance`, which asks the object for its class
+    kind, trace = type(error), sys.exc_info()[2]  # not `isinstance`, which asks the object for its class
+    if not issubclass(kind, ResultRefused):
+        _print_traceback(error, trace)
     with suppress(BaseException):  # a subclass of the task's own may hold anything
         if issubclass(kind, ResultRefused | Fail | Retry):
             return _verdict(error, text_of(error, MAX_MESSAGE_CHARACTERS), started)
-    _print_traceback(error, sys.exc_info()[2])
-    return failed(ErrorCode.TASK_ERROR, error_text(error, MAX_MESSAGE_CHARACTERS))
+    return failed(ErrorCode.TASK_ERROR, error_text(error, MAX_MESSAGE_CHARACTERS, place_of(trace)))
 
 
 def _verdict(error: Any, message: str, started: Started) -> Outcome:  # noqa: ANN401
@@ -126,7 +130,5 @@ def _no_retry(message: str, retries: int) -> str:
 
 def _print_traceback(error: BaseException, trace: TracebackType | None) -> None:
     """Write a traceback to the log, from the task's own frames on, if it can be made and there is a log."""
-    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
     with suppress(BaseException):
-        traceback.print_exception(type(error), error, trace)
+        traceback.print_exception(type(error), error, own_part(trace))

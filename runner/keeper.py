@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from runner.contract import Env
 from runner.descendants import become_subreaper, die_with_parent, kill_descendants, signal_descendants
+from runner.end_as import end_as
 from runner.tail_file import TailFile
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class _Keeper:
         if nothing_left and Env.LOCK_FILE in os.environ:
             with suppress(OSError):
                 os.truncate(os.environ[Env.LOCK_FILE], 0)  # nothing is left to look for
-        _end_as(self._status)
+        end_as(self._status)
 
     def _wait(self) -> None:
         """Wait for output, a signal, or something that is due; write what was read."""
@@ -215,19 +216,3 @@ class _Keeper:
     def _signal_group(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, number)
-
-
-def _end_as(status: int) -> NoReturn:
-    """End as a process with this status did, by the same signal or with the same exit code."""
-    exit_code = os.waitstatus_to_exitcode(status)
-    if exit_code >= 0:
-        os._exit(exit_code)
-    number = -exit_code
-    with suppress(OSError, ValueError, ImportError):
-        import resource  # noqa: PLC0415 - for this end alone
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the core that matters has been written
-        if number != signal.SIGKILL:
-            signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    os._exit(128 + number)

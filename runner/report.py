@@ -187,8 +187,12 @@ class Report:
         if self._persist(lambda: self._call("save", *self._identity, data), until=until) == NO_ROOM:
             say("The queue is full: what this attempt saves is not kept, and what was saved before stays.")
 
-    def finish(self, outcome: Outcome, body: bytes, finished_ms: int, *, until: float) -> bool:
+    def finish(
+        self, outcome: Outcome, body: bytes, finished_ms: int, *, until: float, log: bytes | None = None
+    ) -> bool:
         """Record the outcome, again and again until the deadline (`until`, of the monotonic clock) while Redis is away.
+
+        `log` is what the attempt has written, as `contract.log_entry` makes it; without it the service reads the log.
 
         Returns whether the first delivery attempt is this runner's: not if there is none to make, if the service makes
         it, or if the failure is not an outcome, because the task is retried.
@@ -200,7 +204,7 @@ class Report:
         error = outcome.error
         code, message = ("", "") if error is None else (error["code"], error["message"])
         lease_ms = int(RUNNER_DELIVERY_LEASE_SECONDS * 1000)
-        last = (body, finished_ms, lease_ms, _tenths(outcome.percent), outcome.retry, outcome.message)
+        last = (body, finished_ms, lease_ms, _tenths(outcome.percent), outcome.retry, outcome.message, log or b"")
         arguments = (*self._identity, outcome.state.value, code, message, *last)
         reply = self._persist(lambda: self._call_replicated("finish", *arguments), until=until)
         if reply not in {b"attempt", b"recorded", b"retry"}:

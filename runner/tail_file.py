@@ -11,6 +11,21 @@ if TYPE_CHECKING:
 KEPT_BYTES: Final = 64 * 1024
 MAX_FILE_BYTES: Final = 2 * KEPT_BYTES
 """The file is appended to until it has this size; then it is rewritten with the last `KEPT_BYTES`."""
+LONGEST_LINE_CUT: Final = 4096
+"""An end begins with a whole line, if one begins within so many bytes."""
+_FIRST_CONTINUATION, _LAST_CONTINUATION = 0x80, 0xBF
+"""The bytes of UTF-8 that begin no character."""
+
+
+def from_line_start(end: bytes) -> bytes:
+    """Return the end of an output from the first line on that begins in it, else from the first character on."""
+    line_end = end.find(b"\n", 0, LONGEST_LINE_CUT)
+    if 0 <= line_end < len(end) - 1:
+        return end[line_end + 1 :]
+    start = 0
+    while start < min(len(end), 3) and _FIRST_CONTINUATION <= end[start] <= _LAST_CONTINUATION:
+        start += 1
+    return end[start:]
 
 
 class TailFile:

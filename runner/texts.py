@@ -45,10 +45,12 @@ def repr_of(value: object, max_characters: int) -> str:
         return f"({type_name(value)} whose __repr__ raised {type_name(error)})"
 
 
-def error_text(error: BaseException, max_characters: int) -> str:
-    """Return how an exception is reported: the name of its class, and its message if it has one."""
-    message = text_of(error, max_characters)
-    return f"{type_name(error)}: {message}" if message else type_name(error)
+def error_text(error: BaseException, max_characters: int, place: str = "") -> str:
+    """Return how an exception is reported: the name of its class, its message if it has one, and its place."""
+    where = f" ({place})" if place else ""
+    message = text_of(error, max(0, max_characters - len(where)))
+    named = f"{type_name(error)}: {message}" if message else type_name(error)
+    return named[: max(0, max_characters - len(where))] + where
 
 
 def say(message: str) -> None:

@@ -6,13 +6,16 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from api.controller.keep_log import LogKeeper
 from api.core.decisions import Begin, Complete, Fail, Release, Requeue, Stop, Suspend, Wait
 from api.core.observation import Phase
 from api.core.settle import cannot_start, settle
-from api.queue.conclude import complete, conclude
+from api.queue.conclude import complete, conclude, log_end
 from runner.contract import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from api.controller.starts import StartBook
     from api.core.decisions import Decision, Limits
     from api.core.observation import AttemptId, Observation, StopReason
@@ -32,11 +35,14 @@ STARTING_WAIT_SECONDS: Final = 2.0
 class Applier:
     """Decides about single attempts, and applies the decisions."""
 
-    def __init__(self, queue: Queue, executor: Executor, book: StartBook, limits: Limits) -> None:
+    def __init__(
+        self, queue: Queue, executor: Executor, book: StartBook, limits: Limits, logs_max_bytes: int = 0
+    ) -> None:
         self._queue = queue
         self._executor = executor
         self._book = book
         self._limits = limits
+        self._logs = LogKeeper(queue, executor, logs_max_bytes)
         self.settled = asyncio.Event()
         """Set each time an attempt is settled and forgotten."""
 
@@ -58,8 +64,10 @@ class Applier:
         elif isinstance(decision, Suspend):
             logger.info("attempt_suspended", extra=names | {"reason": decision.reason.message})
             await self._queue.suspend(slot.attempt_id, decision.reason, released=decision.released)
-        elif await self._apply_end(slot, task, decision):
-            logger.info("attempt_settled", extra=names | {"decision": type(decision).__name__.lower()})
+        else:
+            await self._logs.keep(observation, task)
+            if await self._apply_end(slot, task, decision):
+                _say_settled(decision, task, names)
         return LONGEST_WAIT_SECONDS
 
     async def end_without_slot(self, observation: Observation) -> None:
@@ -116,7 +124,19 @@ class Applier:
 
     async def _stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
         await self._queue.stopping(attempt_id, reason)
+        await self._logs.keep_before_stop(attempt_id)
         await self._executor.stop(attempt_id, reason)
+
+
+def _say_settled(decision: Decision, task: Task | None, names: Mapping[str, object]) -> None:
+    """Log the end of an attempt, in one line: that of its task, if the attempt itself has recorded it."""
+    if isinstance(decision, Fail | Complete):
+        return  # who ended the task has logged that
+    if isinstance(decision, Release) and task is not None and task.state in {State.DONE, State.FAILED}:
+        log_end(task)
+        return
+    why = {"code": decision.reason.code, "reason": decision.reason.message} if isinstance(decision, Requeue) else {}
+    logger.info("attempt_settled", extra={**names, "decision": type(decision).__name__.lower(), **why})
 
 
 def _seconds_until(decision: Wait, task: Task | None, now_ms: int) -> float:

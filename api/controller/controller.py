@@ -55,6 +55,7 @@ class ControllerConfig:
     grace_seconds: float
     owner: str
     retry_seconds: Sequence[float]
+    logs_max_bytes: int = 0
 
 
 class Controller:
@@ -81,7 +82,7 @@ class Controller:
             types=config.types,
             environment=config.environment,
         )
-        self._settler = Settler(queue, executor, book, config.limits)
+        self._settler = Settler(queue, executor, book, config.limits, config.logs_max_bytes)
         deliverer = Deliverer(queue, sender, config.retry_seconds)
         wakeups = Wakeups()
         self._duties_of_the_leader: Duties = {

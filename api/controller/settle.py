@@ -34,11 +34,13 @@ AT_A_TIME: Final = 8
 class Settler:
     """Settles the attempts that hold a slot, as each ends (`watch`) and all of them time and again (`sweep`)."""
 
-    def __init__(self, queue: Queue, executor: Executor, book: StartBook, limits: Limits) -> None:
+    def __init__(
+        self, queue: Queue, executor: Executor, book: StartBook, limits: Limits, logs_max_bytes: int = 0
+    ) -> None:
         self._queue = queue
         self._executor = executor
         self._book = book
-        self._applier = Applier(queue, executor, book, limits)
+        self._applier = Applier(queue, executor, book, limits, logs_max_bytes)
         self._isolation = Isolation("settle")
         self._refresh_at = 0.0
 

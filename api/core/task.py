@@ -104,6 +104,8 @@ class Task:
     suspensions: int = 0
     unbegun: int = 0
     """How many attempts in a row were lost before they began."""
+    logged: int = 0
+    """The attempt whose runner has handed over its log; 0 if none has."""
 
     @property
     def held(self) -> bool:
@@ -178,6 +180,7 @@ def task_from_record(
         start_used_ms=int(record.get("start_used", 0)),
         suspensions=int(record.get("suspensions", 0)),
         unbegun=int(record.get("unbegun", 0)),
+        logged=int(record.get("logged", 0)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -14,12 +15,27 @@ MAX_BYTES: Final = 1024 * 1024
 
 def tail(path: Path) -> str:
     """Return the end of what was written, or nothing if there is no such file."""
+    return read_end(path, TAIL_BYTES).decode(errors="replace")
+
+
+def read_end(path: Path, max_bytes: int) -> bytes:
+    """Return the last bytes of a file, or nothing if there is no such file.
+
+    What wrote it may have put something else in its place: no link is followed, and no writer of a pipe is waited for.
+    """
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            return file.read(TAIL_BYTES).decode(errors="replace")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return ""
+        return b""
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return b""
+        return os.pread(descriptor, max_bytes, max(0, status.st_size - max_bytes))
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def trim(path: Path) -> None:

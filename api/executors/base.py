@@ -10,6 +10,7 @@ from runner.contract import ErrorCode
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
+    from api.core.log_tail import LogTail
     from api.core.observation import AttemptId, Observation, StopReason
     from api.core.task_types import TaskTypeDefinition
 
@@ -72,11 +73,13 @@ class Executor(Protocol):
     What it sees, `list` and `watch` tell; what that means, `core.settle` says.
 
     `ends_with_service` says that its attempts cannot outlive the service, so that a service that stops ends them first.
+    `stop_deletes_log` says that the log of an attempt may be gone once `stop` was called.
     """
 
     ends_with_service: bool
     attempt_kind: str = "attempts"
     """What attempts are here, in a word."""
+    stop_deletes_log: bool = False
     trouble: str | None = None
     """Why no attempt at all can be started now, if so."""
     own_addresses: Sequence[tuple[str, int]] = ()
@@ -111,6 +114,13 @@ class Executor(Protocol):
 
     async def forget(self, attempt_id: AttemptId) -> None:
         """Drop what is kept of an attempt that is over and settled. An unknown attempt is no error."""
+        ...
+
+    async def read_log(self, attempt_id: AttemptId) -> LogTail:
+        """Return the end of what an attempt has written so far; empty for an unknown attempt.
+
+        Whatever keeps the log from being read is its `note`. Returns within a few seconds.
+        """
         ...
 
     async def refresh(self) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from api.core.end_line import end_facts
 from runner.contract import Error, State, outcome_body
 
 if TYPE_CHECKING:
     from api.core.task import Reason, Task
     from api.queue.queue import Queue
+
+logger = logging.getLogger(__name__)
 
 
 async def conclude(queue: Queue, task: Task, outcome: State, reason: Reason) -> bool:
@@ -20,6 +25,17 @@ async def complete(queue: Queue, task: Task) -> bool:
     """End a task as `done`, with the result that was handed over; False if it has moved on."""
     result = await queue.read_staged(task.task_id)
     return result is not None and await _end(queue, task, State.DONE, None, result.decode())
+
+
+def log_end(task: Task) -> None:
+    """Log the one line about the end of a task."""
+    facts = end_facts(task)
+    if task.state is State.DONE:
+        logger.info("task_done", extra=facts)
+    elif task.state is State.FAILED:
+        logger.warning("task_failed", extra=facts)
+    else:
+        logger.info("task_cancelled", extra=facts)
 
 
 async def _end(queue: Queue, task: Task, outcome: State, reason: Reason | None, result_json: str) -> bool:
@@ -36,4 +52,7 @@ async def _end(queue: Queue, task: Task, outcome: State, reason: Reason | None, 
         started_ms=task.started_ms,
         finished_ms=finished_ms,
     )
-    return await queue.conclude(task, outcome, reason, body, finished_ms)
+    ended = await queue.conclude(task, outcome, reason, body, finished_ms)
+    if ended:
+        log_end(replace(task, state=outcome, error=reason, finished_ms=finished_ms))
+    return ended

@@ -26,6 +26,10 @@ class QueueUnavailable(Exception):  # noqa: N818 - a state of things, not a mist
         self.retry_after_seconds = RETRY_AFTER_SECONDS
 
 
+class QueueFullError(QueueUnavailable):
+    """Redis has reached its `maxmemory`: it refuses whatever needs memory."""
+
+
 class QueueForbiddenError(QueueUnavailable):
     """The user in Redis lacks a permission: at the start that ends the service, later everything waits for it."""
 
@@ -48,7 +52,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except exceptions.OutOfMemoryError:
-        raise QueueUnavailable("Redis has reached its maxmemory and takes no new tasks") from None
+        raise QueueFullError("Redis has reached its maxmemory and takes no new tasks") from None
     except exceptions.ReadOnlyError:
         raise QueueUnavailable("Redis is read-only: a replica, or a failover is under way") from None
     except exceptions.AuthenticationError as error:

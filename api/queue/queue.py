@@ -14,6 +14,7 @@ from api.core.task_types import NO_RETRIES
 from api.queue.batches import Batches
 from api.queue.deliveries import Deliveries
 from api.queue.errors import QueueUnavailable, translated
+from api.queue.logs import Logs
 from api.queue.shapes import (
     Accepted,
     Claim,
@@ -78,6 +79,7 @@ class Queue:
         }
         self._submissions = Batches(client, self._scripts["submit"])
         self.deliveries = Deliveries(self._call)
+        self.logs = Logs(self._call, owner)
 
     async def _call(self, verb: str, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - a reply of Redis
         with translated():
@@ -297,7 +299,7 @@ class Queue:
     async def counts(self) -> Counts:
         """Count what the instance holds."""
         tasks, slots, totals, pending, dead, late_ms, tries = await self._call("counts", self._client_name)
-        queued_bytes, kept_bytes, undelivered_bytes, results_dropped, idempotency_keys = map(int, totals)
+        queued_bytes, kept_bytes, undelivered_bytes, results_dropped, log_bytes, idempotency_keys = map(int, totals)
         return Counts(
             tasks={(task_type.decode(), State(state.decode())): int(number) for task_type, state, number in tasks},
             slots={task_type.decode(): int(number) for task_type, number in slots},
@@ -305,6 +307,7 @@ class Queue:
             kept_bytes=kept_bytes,
             undelivered_bytes=undelivered_bytes,
             results_dropped=results_dropped,
+            log_bytes=log_bytes,
             idempotency_keys=idempotency_keys,
             deliveries_pending=int(pending),
             deliveries_dead=int(dead),

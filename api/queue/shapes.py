@@ -278,6 +278,7 @@ class Counts:
     kept_bytes: int
     undelivered_bytes: int
     results_dropped: int
+    log_bytes: int
     idempotency_keys: int
     deliveries_pending: int
     deliveries_dead: int

@@ -14,7 +14,7 @@ from api.web.openapi import DESCRIPTION, LICENSE, VERSION, Application
 from api.web.operation import DirectRoute
 from api.web.routes import deliveries, documentation, health, tasks, types
 from api.web.submission import Intake
-from api.web.turns import REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME, Turns
+from api.web.turns import LOGS_AT_A_TIME, REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME, Turns
 from api.web.webhook import WEBHOOKS
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
     app.state.services = services
     app.state.turns = Turns(REQUESTS_AT_A_TIME)
     app.state.result_turns = Turns(RESULTS_AT_A_TIME)
+    app.state.log_turns = Turns(LOGS_AT_A_TIME)
     app.state.intake = Intake(services.types, settings.callback_policy)
     problems.install(app)
     _add_routes(app)

@@ -136,6 +136,16 @@ RESULT: Final = _operation(
     },
     parameters=_TASK_ID,
 )
+LOG: Final = _operation(
+    "Read a task's log",
+    "The last 64 KiB of what each attempt has written to its standard output and standard error: what the task "
+    "printed, and the traceback of its exception. Of an attempt that runs, what there is so far.",
+    {
+        200: answer("The log.", schema_of(schemas.TaskLog), "log"),
+        **problem_answers(Code.TASK_NOT_FOUND, Code.UNAVAILABLE),
+    },
+    parameters=_TASK_ID,
+)
 DELIVERIES: Final = _operation(
     "Read the tries of a task's callback",
     "How far the callback is, and each try: when, how long, by whom, and how it ended.",

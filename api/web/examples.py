@@ -117,6 +117,22 @@ FAILED: Final = OUTCOME | {
     "result": None,
     "error": {"code": "timed_out", "message": "The task ran longer than its 600 seconds"},
 }
+LOG: Final = {
+    "task_id": EXAMPLE_ID,
+    "task_type": "word_count",
+    "task_status": "failed",
+    "attempts": [
+        {
+            "attempt": 1,
+            "output": "reading 3 lines\nTraceback (most recent call last):\n"
+            '  File "/app/acme/tasks.py", line 24, in word_count\n    counts.update(line.lower().spilt())\n'
+            "AttributeError: 'str' object has no attribute 'spilt'\n",
+            "truncated": False,
+            "complete": True,
+            "note": None,
+        }
+    ],
+}
 TASK_TYPES: Final = [
     {
         "name": "fibonacci",
@@ -163,6 +179,7 @@ ALL: Final[dict[str, Any]] = {
     "list": LIST,
     "outcome": OUTCOME,
     "failed": FAILED,
+    "log": LOG,
     "deliveries": DELIVERIES,
     "delivery_list": DELIVERY_LIST,
     "redelivered": REDELIVERED,

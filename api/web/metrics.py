@@ -50,6 +50,7 @@ class QueueCollector(Collector):
         yield _gauge("taskpost_undelivered_bytes", undelivered, counts.undelivered_bytes)
         dropped = "Results that were dropped because too much waited for delivery."
         yield CounterMetricFamily("taskpost_results_dropped", dropped, value=counts.results_dropped)
+        yield _gauge("taskpost_log_bytes", "Bytes of what attempts have written, that are kept.", counts.log_bytes)
         yield _gauge("taskpost_idempotency_keys", "Idempotency keys that are remembered.", counts.idempotency_keys)
         yield _gauge("taskpost_deliveries_due", "Callbacks that are not delivered yet.", counts.deliveries_pending)
         yield _gauge("taskpost_deliveries_dead", "Callbacks that were given up or blocked.", counts.deliveries_dead)

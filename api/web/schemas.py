@@ -200,6 +200,25 @@ class Outcome(BaseModel):
     finished_at: datetime
 
 
+class AttemptLog(BaseModel):
+    """What one attempt has written to its standard output and standard error: the last 64 KiB."""
+
+    attempt: int = Field(ge=1)
+    output: str = Field(description="As it was written: it may contain control characters. Invalid UTF-8 is U+FFFD.")
+    truncated: bool = Field(description="Whether more was written before it.")
+    complete: bool = Field(description="False while the attempt may write more, or its end is not settled yet.")
+    note: str | None = Field(description="Why the output is missing, or not whole.")
+
+
+class TaskLog(BaseModel):
+    """What the attempts of a task have written, the newest last. Earlier ones that wrote nothing are left out."""
+
+    task_id: TaskId
+    task_type: str
+    task_status: State
+    attempts: list[AttemptLog]
+
+
 class FaultyMember(BaseModel):
     """One thing that is wrong in a request."""
 
@@ -251,5 +270,5 @@ class Checks(BaseModel):
 
 ALL: Final[tuple[type[BaseModel], ...]] = (
     TaskSubmission, Task, TaskAccepted, TaskSummary, TaskType, Outcome, Problem, Index, Health,
-    Deliveries, DeliverySummary, Redelivery, Redelivered, NewUrl, Checks,
+    TaskLog, Deliveries, DeliverySummary, Redelivery, Redelivered, NewUrl, Checks,
 )  # fmt: skip

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from api.core.check import Check
+    from api.core.log_tail import LogTail
+    from api.core.observation import AttemptId
     from api.core.task_types import Definitions
     from api.queue.queue import Queue
     from api.queue.shapes import QueueLimits
@@ -30,6 +32,7 @@ class WebSettings:
     cors_origins: tuple[str, ...] = ()
     hosts: HostRule = field(default_factory=HostRule)
     callback_policy: Policy = field(default_factory=Policy)
+    keeps_logs: bool = True
 
 
 async def _nothing_checked() -> Sequence[Check]:
@@ -38,10 +41,15 @@ async def _nothing_checked() -> Sequence[Check]:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the routes work with. `ready` returns None, or why the service is not ready; `checks` has the details."""
+    """What the routes work with.
+
+    `ready` returns None, or why the service is not ready; `checks` has the details. `read_log` returns what an attempt
+    has written so far.
+    """
 
     queue: Queue
     types: Definitions
     settings: WebSettings
     ready: Callable[[], Awaitable[str | None]]
+    read_log: Callable[[AttemptId], Awaitable[LogTail]]
     checks: Callable[[], Awaitable[Sequence[Check]]] = _nothing_checked

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 REQUESTS_AT_A_TIME: Final = 64
 RESULTS_AT_A_TIME: Final = 4
 """Results that are read from Redis at a time: each may have `result_max_bytes`."""
+LOGS_AT_A_TIME: Final = 4
+"""Logs that are read at a time: that of an attempt which runs may take the API server seconds."""
 WAIT_SECONDS: Final = 1.0
 
 

@@ -31,6 +31,7 @@ from taskpost.errors import (
     Unreachable,
     WaitTimeout,
 )
+from taskpost.logs import AttemptLog, TaskLog
 from taskpost.models import (
     Delivery,
     PastAttempt,
@@ -44,6 +45,7 @@ from taskpost.models import (
 
 __all__ = [
     "ApiError",
+    "AttemptLog",
     "Client",
     "Conflict",
     "Deliveries",
@@ -67,6 +69,7 @@ __all__ = [
     "Task",
     "TaskErrorCode",
     "TaskFailedError",
+    "TaskLog",
     "TaskStatus",
     "TaskSummary",
     "TaskType",

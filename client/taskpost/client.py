@@ -9,6 +9,7 @@ from taskpost.arguments import checked_key, checked_seconds, json_body
 from taskpost.calls import JSON_HEADERS, path_of
 from taskpost.delivery_calls import DeliveryCalls
 from taskpost.errors import TaskFailedError, TaskpostError
+from taskpost.logs import TaskLog
 from taskpost.models import Result, Submitted, Task, TaskSummary, TaskType
 from taskpost.waiting import wait_for_ends
 
@@ -203,6 +204,14 @@ class Client(DeliveryCalls):
             ApiError: with status 410, the result is no longer kept.
         """
         return self._read_bytes(self._transport.request("GET", path_of(task_id) + "/result"), Result.from_body)
+
+    def log(self, task_id: str) -> TaskLog:
+        """Return what a task's attempts have written: the last 64 KiB of each, also of one that still runs.
+
+        Raises:
+            NotFound: there is no such task.
+        """
+        return self._read(self._transport.request("GET", path_of(task_id) + "/log"), TaskLog.from_json)
 
     def task_types(self) -> builtins.list[TaskType]:
         """Return the computations that the service offers."""

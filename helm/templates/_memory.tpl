@@ -53,13 +53,14 @@
 {{- $queue := $settings.queue_max_bytes | default 268435456 | int64 -}}
 {{- $length := $settings.queue_max_length | default 10000 | int64 -}}
 {{- $retention := ternary 536870912 $settings.retention_max_bytes (kindIs "invalid" $settings.retention_max_bytes) | int64 -}}
+{{- $logs := ternary 67108864 $settings.retention_log_max_bytes (kindIs "invalid" $settings.retention_log_max_bytes) | int64 -}}
 {{- $undelivered := $settings.undelivered_max_bytes | default 134217728 | int64 -}}
 {{- $keys := $settings.idempotency_max_keys | default 250000 | int64 -}}
 {{- $result := $settings.result_max_bytes | default 8388608 | int64 -}}
-{{- $held := add $queue $retention $undelivered (mul $length 4096) (mul $keys 128) $clients -}}
+{{- $held := add $queue $retention $logs $undelivered (mul $length 4096) (mul $keys 128) $clients -}}
 {{- $room := div (mul $maxmemory 9) 10 -}}
 {{- if gt $held $room }}
-{{- fail (printf "valkey.maxmemory is %s, of which nine tenths are for data, %d MiB: settings.queue_max_bytes (%d MiB), retention_max_bytes (%d MiB) and undelivered_max_bytes (%d MiB), 4 KiB for each of queue_max_length (%d), 128 bytes for each of idempotency_max_keys (%d) and valkey.maxmemoryClients (%d MiB) are %d MiB together. Increase valkey.maxmemory, and valkey.resources.limits.memory with it, or decrease some of the others." .Values.valkey.maxmemory (div $room 1048576) (div $queue 1048576) (div $retention 1048576) (div $undelivered 1048576) $length $keys (div $clients 1048576) (div (add $held 1048575) 1048576)) }}
+{{- fail (printf "valkey.maxmemory is %s, of which nine tenths are for data, %d MiB: settings.queue_max_bytes (%d MiB), retention_max_bytes (%d MiB), retention_log_max_bytes (%d MiB) and undelivered_max_bytes (%d MiB), 4 KiB for each of queue_max_length (%d), 128 bytes for each of idempotency_max_keys (%d) and valkey.maxmemoryClients (%d MiB) are %d MiB together. Increase valkey.maxmemory, and valkey.resources.limits.memory with it, or decrease some of the others." .Values.valkey.maxmemory (div $room 1048576) (div $queue 1048576) (div $retention 1048576) (div $logs 1048576) (div $undelivered 1048576) $length $keys (div $clients 1048576) (div (add $held 1048575) 1048576)) }}
 {{- end }}
 {{- with dig "limits" "memory" "" .Values.valkey.resources }}
 {{- $limit := include "taskpost.quantity" . | float64 | int64 -}}

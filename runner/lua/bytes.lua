@@ -40,6 +40,14 @@ local function count_undelivered(receiver, bytes)
   return total, of_receiver
 end
 
+-- What an attempt has written is counted for its task and in total, with what an entry costs beside its text, rounded up.
+local LOG_ENTRY_BYTES = 512
+
+local function count_log(task_id, more)
+  redis.call('HINCRBY', key('totals'), 'log_bytes', integer(more))
+  return redis.call('HINCRBY', key('log', task_id), 'bytes', integer(more))
+end
+
 local function is_open(delivery)
   return delivery == 'pending' or delivery == 'sending'
 end

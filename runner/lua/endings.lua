@@ -135,6 +135,19 @@ local function set_delivery(task_id, status)
   redis.call(given_up and 'ZADD' or 'ZREM', key('deliveries', 'dead'), unpack(given_up and { 0, task_id } or { task_id }))
 end
 
+-- Keeps what an attempt has written; one that wrote nothing has a head of two bytes. The service makes the room.
+local EMPTY_LOG = 2
+
+local function hand_over_log(task_id, attempt, entry)
+  redis.call('HSET', key('task', task_id), 'logged', attempt)
+  if #entry > EMPTY_LOG then
+    local before = redis.call('HMGET', key('log', task_id), attempt)[1]
+    redis.call('HSET', key('log', task_id), attempt, entry)
+    count_log(task_id, before and #entry - #before or #entry + LOG_ENTRY_BYTES)
+    redis.call('ZADD', key('logs'), integer(now_milliseconds()), task_id)
+  end
+end
+
 -- An entry of the line of ended tasks: the id, and when it ended by the steady clock.
 local function ended_entry(task_id, milliseconds)
   return task_id .. ' ' .. integer(milliseconds)

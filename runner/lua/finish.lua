@@ -5,7 +5,7 @@
 -- A failure that is to be tried again, by the type's rules or because the task asks for it, is no outcome: it is noted, and
 -- the attempt's end brings the task back to the queue.
 -- ARGV: task_id, attempt, token, state, error_code, error_message, body, finished, lease_milliseconds, tenths,
---       retry ('' | own | milliseconds), message ('': as it was)
+--       retry ('' | own | milliseconds), message ('': as it was), log ('': the service reads it)
 -- -> 'attempt' (recorded, and the first delivery attempt is the runner's), 'recorded', 'retry' or 'refused'
 local task_id, attempt, token, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local fields = redis.call('HMGET', key('task', task_id), 'state', 'attempt', 'token', 'percent')
@@ -23,6 +23,9 @@ if fields[1] == state and state ~= 'cancelled' then
 end
 if fields[1] ~= 'running' then
   return 'refused'
+end
+if (ARGV[13] or '') ~= '' then
+  hand_over_log(task_id, attempt, ARGV[13])
 end
 if state == 'failed' and may_retry(task_id, ARGV[5], ARGV[11] ~= '') then
   redis.call('HSET', key('task', task_id), 'retry_code', ARGV[5], 'retry_message', ARGV[6],

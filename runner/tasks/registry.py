@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
+from runner.places import place_of
 from runner.texts import error_text, text_of
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def _import(module: str) -> None:
     try:
         importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        reason = error_text(error, MAX_REASON_CHARACTERS)
+        reason = error_text(error, MAX_REASON_CHARACTERS, place_of(sys.exc_info()[2]))
         raise TaskModuleError(f"task module {module!r} cannot be imported: {reason}") from error
 
 

@@ -26,9 +26,10 @@ verb, *words = os.environ["PROGRAM"].split()
 def say(*words):
     with open("/dev/termination-log", "w") as log:
         print(*words, file=log)
+    print(*words, flush=True)
 
 def play():
-    if verb == "write":
+    if verb in {"write", "talk"}:
         say(*words)
     if verb == "show":
         say(*(os.environ.get(word, "(unset)") for word in words))
@@ -40,7 +41,7 @@ def play():
         signal.pause()
     signal.signal(signal.SIGTERM, signal.SIG_IGN if verb == "stubborn" else signal.SIG_DFL)
     print("begun", flush=True)
-    if verb in {"pause", "stubborn", "parent", "fork", "flood"}:
+    if verb in {"pause", "stubborn", "parent", "fork", "flood", "talk"}:
         while True:
             signal.pause()
     if verb == "die":

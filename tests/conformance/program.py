@@ -9,8 +9,8 @@ import sys
 def main() -> None:
     pipe = os.open(os.environ["PIPE"], os.O_WRONLY)
     verb, *words = os.environ["PROGRAM"].split()
-    if verb == "write":
-        print(*words)  # noqa: T201 - its output is what is tested
+    if verb in {"write", "talk"}:
+        print(*words, flush=True)  # noqa: T201 - its output is what is tested
     if verb == "show":
         print(*(os.environ.get(word, "(unset)") for word in words))  # noqa: T201 - its output is what is tested
     if verb == "flood":
@@ -23,7 +23,7 @@ def main() -> None:
         signal.pause()
     signal.signal(signal.SIGTERM, signal.SIG_IGN if verb == "stubborn" else signal.SIG_DFL)
     os.write(pipe, b"begun\n")
-    if verb in {"pause", "stubborn", "parent", "fork", "flood"}:
+    if verb in {"pause", "stubborn", "parent", "fork", "flood", "talk"}:
         while True:
             signal.pause()
     if verb == "die":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from api.core.observation import AttemptId, Observation, Phase, StopReason
+from tests.support.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,6 +168,27 @@ async def test_what_is_forgotten_stays_forgotten(place: Place) -> None:
 async def test_the_end_of_its_output_is_kept(place: Place) -> None:
     spec = await started(place, "task", "write its last words")
     assert (await over(place, spec.attempt_id)).log_tail.strip() == "its last words"
+
+
+async def test_its_log_can_be_read_while_it_runs_and_when_it_is_over(place: Place) -> None:
+    running = await started(place, "running", "talk hello")
+
+    async def told() -> bool:
+        return b"hello\n" in (await place.executor.read_log(running.attempt_id)).data
+
+    await until(told)
+    over_by_now = await started(place, "over", "write its last words")
+    await over(place, over_by_now.attempt_id)
+    log = await place.executor.read_log(over_by_now.attempt_id)
+    assert b"its last words\n" in log.data
+    assert (log.truncated, log.note) == (False, "")
+    await place.executor.stop(running.attempt_id, StopReason.CANCELLED)
+    await over(place, running.attempt_id)
+
+
+async def test_an_attempt_that_is_not_known_has_an_empty_log(place: Place) -> None:
+    log = await place.executor.read_log(UNKNOWN)
+    assert (log.data, log.note) == (b"", "")
 
 
 async def test_it_is_given_its_environment(place: Place) -> None:

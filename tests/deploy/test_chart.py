@@ -589,6 +589,7 @@ IN_THE_SUM = (
     "queue_max_bytes",
     "queue_max_length",
     "retention_max_bytes",
+    "retention_log_max_bytes",
     "undelivered_max_bytes",
     "idempotency_max_keys",
 )
@@ -607,6 +608,7 @@ def test_what_valkey_may_hold_is_summed_with_the_defaults_of_the_settings():
     [
         ("settings.queue_max_bytes=1073741824", "valkey.maxmemory is 1536mb"),
         ("settings.retention_max_bytes=1073741824", "retention_max_bytes (1024 MiB)"),
+        ("settings.retention_log_max_bytes=536870912", "retention_log_max_bytes (512 MiB)"),
         ("settings.undelivered_max_bytes=536870912", "undelivered_max_bytes (512 MiB)"),
         ("settings.queue_max_length=1000000", "queue_max_length (1000000)"),
         ("settings.idempotency_max_keys=10000000", "idempotency_max_keys (10000000)"),
@@ -635,6 +637,7 @@ def test_memory_that_does_not_add_up_is_refused(values: str, words: str):
     [
         "valkey.maxmemory=4gb,valkey.resources.limits.memory=8Gi,settings.retention_max_bytes=2147483648",
         "valkey.maxmemory=1gb,settings.retention_max_bytes=0",
+        "valkey.maxmemory=1360mb,settings.retention_log_max_bytes=0",
         "valkey.resources.limits.memory=3500M,settings.concurrency=50",
         "valkey.resources.limits.memory=3221225472",
         "valkey.resources.limits.memory=3.3e9",

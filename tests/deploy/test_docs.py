@@ -27,7 +27,7 @@ from api.web.problems import Code
 from api.web.protocol import LEAST_UNREAD_RATE, LINGER_BYTES
 from api.web.request_body import MAX_BODY_BYTES
 from api.web.request_head import MAX_HEAD_BYTES, MAX_HEADERS
-from api.web.turns import REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME, WAIT_SECONDS
+from api.web.turns import LOGS_AT_A_TIME, REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME, WAIT_SECONDS
 from runner.delivery.schedule import DELAYS_SECONDS
 from runner.tasks.registry import BUILT_IN, find
 from tests.support.counts import NOTHING
@@ -112,6 +112,7 @@ def test_the_table_of_http_limits_is_that_of_the_code() -> None:
         MAX_CHUNK_OVERHEAD_BYTES, 400, plain.head_seconds, 408, plain.body_seconds, 408,
         plain.unread_seconds, LEAST_UNREAD_RATE, plain.closing_seconds, LINGER_BYTES, READ_BYTES, plain.held_bytes, 408,
         plain.unread_bytes, REQUESTS_AT_A_TIME, WAIT_SECONDS, 503, RESULTS_AT_A_TIME, WAIT_SECONDS, 503,
+        LOGS_AT_A_TIME, WAIT_SECONDS, 503,
     ]  # fmt: skip
     assert plain.idle_seconds == Settings.model_fields["keep_alive_seconds"].default
     text = page("operations")

@@ -154,10 +154,11 @@ def test_the_role_is_namespaced_and_small():
     assert granted == {
         ("batch", "jobs"): {"create", "get", "list", "watch", "delete"},
         ("", "pods"): {"get", "list", "watch", "delete"},
+        ("", "pods/log"): {"get"},
         ("", "events"): {"list", "watch"},
         ("", "configmaps"): {"get"},
     }
-    assert [rule.get("resourceNames") for rule in rules] == [None, None, None, ["taskpost-jobs"]]
+    assert [rule.get("resourceNames") for rule in rules] == [None, None, None, None, ["taskpost-jobs"]]
 
 
 # ------------------------------------------------------------------------------------------ the users of the Valkey
@@ -231,8 +232,8 @@ async def test_service_and_runner_work_as_their_users(made_secrets: list[Manifes
                 assert report.progress(50.0)
                 error = None if index else {"code": "task_error", "message": "x"}
                 outcome = Outcome(State.DONE if error is None else State.FAILED, "null", error, 99.0)
-                report.finish(outcome, b"{}", started.now_ms, until=time.monotonic() + 5)
-                report.finish(outcome, b"{}", started.now_ms, until=time.monotonic() + 5)
+                for _ in range(2):
+                    report.finish(outcome, b"{}", started.now_ms, until=time.monotonic() + 5, log=b"0\nwords")
                 report.delivery(status, 1, Sent("runner", 0, Try("why")))
                 await queue.release(Slot(claim.attempt_id, "sleep"))
                 elsewhere = Report(runner_client, replace(attempt, instance="other"))

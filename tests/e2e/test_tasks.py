@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 
@@ -52,6 +53,8 @@ def submitted(release, receiver):
         "hog_child": ("hog_child", {}, {}),
         "writer": ("writer", {}, {}),
         "crash": ("crash", {}, {}),
+        "raises": ("raises", {}, {}),
+        "talks_too_long": ("talks", {}, {"timeout_seconds": 3}),
         "bad_name": ("bad_name", {}, {}),
         "keeper": ("keeper", {}, {}),
         "flaky": ("flaky", {}, {}),
@@ -185,6 +188,47 @@ def test_how_a_task_failed_is_told_and_nothing_is_left_of_it(release, submitted,
     assert words in seen["error"]["message"]
     assert receiver.of(task_id)["error"] == seen["error"]
     until(lambda: not release.job_and_pods_of(task_id), 30, "nothing left")
+
+
+def log_of(release, task_id):
+    """The log of the newest attempt, when it is complete."""
+
+    def settled():
+        found = release.call("GET", f"/api/tasks/{task_id}/log").json()["attempts"]
+        return found and found[-1]["complete"] and found[-1]
+
+    return until(settled, 30, "the log")
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("crash", "these are my last words"),  # it ended with nothing recorded
+        ("hog", "hogging"),  # the kernel killed it
+        ("talks_too_long", "still talking"),  # its Job was deleted at its deadline
+        ("flaky", "in flaky"),  # it raised
+    ],
+)
+def test_what_a_task_has_written_is_kept_when_its_pod_is_gone(release, submitted, word, words):
+    task_id = submitted[word]
+    release.ended(task_id, 180)
+    until(lambda: not release.job_and_pods_of(task_id), 30, "nothing left")
+    assert words in log_of(release, task_id)["output"]
+
+
+def test_an_exception_names_the_line_of_the_task_s_own_code(release, submitted):
+    seen = release.ended(submitted["raises"])
+    assert re.fullmatch(r"KeyError: 'no such key' \(e2e_types\.py, line \d+\)", seen["error"]["message"])
+    assert "Traceback" in log_of(release, submitted["raises"])["output"]
+
+
+def test_a_task_that_runs_shows_what_it_has_written_so_far(release):
+    task_id = release.submit("talks", {})
+    path = f"/api/tasks/{task_id}/log"
+    until(lambda: "still talking" in release.call("GET", path).text, 60, "its first words")
+    assert release.call("GET", path).json()["attempts"][-1]["complete"] is False
+    release.call("DELETE", f"/api/tasks/{task_id}")
+    assert "still talking" in log_of(release, task_id)["output"]
 
 
 def test_who_asks_for_it_is_tried_again(release, submitted, receiver):

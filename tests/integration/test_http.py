@@ -596,7 +596,7 @@ async def test_a_task_whose_type_is_gone(client: httpx.AsyncClient, queue: Queue
 
 @pytest.mark.parametrize("task_id", [UNKNOWN_ID, UNKNOWN_ID.upper(), "x", "%2e%2e", "%00", "é", "x" * 5000])
 async def test_unknown_ids(client: httpx.AsyncClient, task_id: str) -> None:
-    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/result")):
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/result"), ("GET", "/log")):
         problem(await client.request(method, f"/api/tasks/{task_id}{path}"), 404, "task_not_found")
 
 
@@ -754,6 +754,7 @@ async def test_a02_head_is_get_without_the_body(client: httpx.AsyncClient) -> No
     paths = (
         "/", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css", "/nope",
         "/api/tasks", f"/api/tasks/{task_id}", "/api/task-types", f"/api/tasks/{task_id}/result",
+        f"/api/tasks/{task_id}/log",
     )  # fmt: skip
     for path in paths:
         get = await client.get(path)
@@ -772,6 +773,7 @@ async def test_a02_head_is_get_without_the_body(client: httpx.AsyncClient) -> No
         ("/api/tasks", {"GET", "HEAD", "POST"}),
         (f"/api/tasks/{UNKNOWN_ID}", {"DELETE", "GET", "HEAD"}),
         (f"/api/tasks/{UNKNOWN_ID}/result", {"GET", "HEAD"}),
+        (f"/api/tasks/{UNKNOWN_ID}/log", {"GET", "HEAD"}),
         ("/api/task-types", {"GET", "HEAD"}),
         ("/", {"GET", "HEAD"}),
         ("/docs/assets/swagger-ui.css", {"GET", "HEAD"}),
@@ -904,6 +906,7 @@ async def test_answers_fit_the_openapi_document(client: httpx.AsyncClient) -> No
     check("Task", (await client.get(path)).json())
     check("Task", (await client.delete(path)).json())
     check("Outcome", (await client.get(f"{path}/result")).json())
+    check("TaskLog", (await client.get(f"{path}/log")).json())
     check("TaskSummary", (await client.get("/api/tasks")).json()[0])
     check("TaskType", (await client.get("/api/task-types")).json()[0])
     check("Index", (await client.get("/")).json())
@@ -956,7 +959,7 @@ async def test_redis_away(own_valkey: ValkeyServer, instance: str, how: str) -> 
         getattr(own_valkey, how)()
         calls = [("POST", "/api/tasks"), ("GET", "/api/tasks"), ("GET", f"/api/tasks/{UNKNOWN_ID}"),
                  ("DELETE", f"/api/tasks/{UNKNOWN_ID}"), ("GET", f"/api/tasks/{UNKNOWN_ID}/result"),
-                 ("GET", "/metrics")]  # fmt: skip
+                 ("GET", f"/api/tasks/{UNKNOWN_ID}/log"), ("GET", "/metrics")]  # fmt: skip
         began = time.monotonic()
         answers = await asyncio.gather(
             *(client.request(method, path, json=VALID if method == "POST" else None) for method, path in calls)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
+from api.core.log_tail import LogTail
 from api.core.observation import AttemptId
 from api.core.task import Reason
 from api.queue.queue import Queue
@@ -31,6 +32,8 @@ BODY = b'{"outcome":"of a task"}'
 BODIES = (BODY, b'"' + b"x" * 2000 + b'"')
 TASK_BYTES = 1024
 MOST_BYTES = TASK_BYTES + 3_000
+LOG_ENTRY_BYTES = 512 + len("0a note\n")
+MOST_LOG_BYTES = 256 * 1024
 RECEIVERS = ("127.0.0.1", "127.0.0.1:1")
 OPEN = {DeliveryStatus.PENDING, DeliveryStatus.SENDING}
 PREFIX = key_prefix("model")
@@ -68,6 +71,7 @@ class ModelTask:
     dropped: bool = False
     body: bytes = BODY
     moved: bool = False
+    logs: dict[int, bytes] = field(default_factory=dict)
 
     def move(self, state: State) -> None:
         assert state in MOVES[self.state]
@@ -516,6 +520,29 @@ class QueueMachine(RuleBasedStateMachine):
             self.leases.pop(task_id, None)
             task.delivery = DeliveryStatus.PENDING
             task.tries_since = 0
+
+    @rule(attempt=attempts, data=st.sampled_from((b"", b"x", b"x" * 2000, b"x" * 65536)), replace=st.booleans())
+    def keep_log(self, attempt, data, replace):
+        attempt_id, _ = attempt
+        task, number = self.model.get(attempt_id.task_id), attempt_id.attempt
+        keeps = task is not None and (replace or number not in task.logs)
+        log = LogTail(data, note="a note")
+        assert self.do(self.queue.logs.keep(attempt_id, log, 10**9, replace=replace)) == keeps
+        if keeps:
+            task.logs[number] = data
+            while sum(len(one) + LOG_ENTRY_BYTES for one in task.logs.values()) > MOST_LOG_BYTES and len(task.logs) > 1:
+                del task.logs[min(task.logs)]
+
+    @invariant()
+    def logs_are_the_model(self):
+        for model in self.model.values():
+            stored = self.do(self.queue.logs.read(model.task_id))
+            assert {number: log.data for number, log in stored.attempts.items()} == model.logs
+            assert (stored.state, stored.unfinished) == (model.state, model.attempt in model.slots | model.suspended)
+        entries = [len(data) + LOG_ENTRY_BYTES for task in self.model.values() for data in task.logs.values()]
+        assert self.do(self.queue.counts()).log_bytes == sum(entries)
+        ordered = {name.decode() for name in self.sync_client.zrange(f"{PREFIX}logs", 0, -1)}
+        assert ordered == {task.task_id for task in self.model.values() if task.logs}
 
     @rule(keep=st.integers(0, 2))
     def sweep(self, keep):

@@ -13,6 +13,7 @@ NOTHING: Final = Counts(
     kept_bytes=0,
     undelivered_bytes=0,
     results_dropped=0,
+    log_bytes=0,
     idempotency_keys=0,
     deliveries_pending=0,
     deliveries_dead=0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from api.core.log_tail import LogTail
 from api.core.observation import AttemptId, Observation, Phase, StopReason
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ class ScriptedExecutor:
     """`faults` gives what a call raises, by the name of the method and the id of the task ('': all tasks)."""
 
     ends_with_service = True
+    stop_deletes_log = False
     trouble = None
     own_addresses = ()
 
@@ -28,6 +30,7 @@ class ScriptedExecutor:
         self.stopped: list[tuple[AttemptId, StopReason]] = []
         self.calls: list[tuple[str, str]] = []
         self.ends: asyncio.Queue[Observation] = asyncio.Queue()
+        self.logs: dict[AttemptId, LogTail] = {}
 
     async def _call(self, name: str, about: str = "") -> None:
         self.calls.append((name, about))
@@ -56,6 +59,10 @@ class ScriptedExecutor:
     async def forget(self, attempt_id: AttemptId) -> None:
         await self._call("forget", attempt_id.task_id)
         self.shown.pop(attempt_id, None)
+
+    async def read_log(self, attempt_id: AttemptId) -> LogTail:
+        await self._call("read_log", attempt_id.task_id)
+        return self.logs.get(attempt_id, LogTail())
 
     async def refresh(self) -> None:
         await self._call("refresh")

@@ -15,7 +15,7 @@ BEGIN = "<!-- What follows is made from the source by `python -m tests.support.r
 CLIENT = ("client", "delivery_calls", "calls")
 SECTIONS = {
     "Client": CLIENT,
-    "Answers": ("models", "deliveries"),
+    "Answers": ("models", "logs", "deliveries"),
     "Exceptions": ("errors",),
     "States and codes": ("codes",),
     "Receivers": ("receiver", "signature"),

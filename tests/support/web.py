@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import uvicorn
 
+from api.core.log_tail import LogTail
 from api.core.task_types import TaskTypeDefinition
 from api.queue.shapes import QueueLimits
 from api.web.application import create_app
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from api.core.observation import AttemptId
     from api.queue.queue import Queue
 
 TYPES = {
@@ -75,11 +77,21 @@ async def always_ready() -> str | None:
     return None
 
 
+async def nothing_written(_: AttemptId) -> LogTail:
+    return LogTail()
+
+
 def services_of(queue: Queue, **settings: Any) -> Services:
-    """Services with plain settings; `ready` and settings can be given."""
-    ready = settings.pop("ready", always_ready)
+    """Services with plain settings; `ready`, `read_log` and settings can be given."""
+    ready, read_log = settings.pop("ready", always_ready), settings.pop("read_log", nothing_written)
     plain = {"queue_limits": QueueLimits(max_length=10_000, max_bytes=64 * 1024 * 1024), "concurrency": 4}
-    return Services(queue=queue, types=lambda: TYPES, settings=WebSettings(**plain | settings), ready=ready)
+    return Services(
+        queue=queue,
+        types=lambda: TYPES,
+        settings=WebSettings(**plain | settings),
+        ready=ready,
+        read_log=read_log,
+    )
 
 
 class _EndsByEvent(uvicorn.Server):

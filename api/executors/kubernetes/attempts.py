@@ -27,6 +27,8 @@ ADMITTED: Final = frozenset({"QuotaReserved", "Admitted"})
 """Events of a Workload after which nothing keeps it from running."""
 EVICTIONS: Final = ("Evicted", "Preempted")
 """Prefixes of the reasons of Events about an interruption."""
+LOOKED_AT: Final = frozenset({"suspend", "nodeName"})
+"""What is kept of the spec of a Job or a pod."""
 MAX_WARNINGS: Final = 20
 MAX_MESSAGE_CHARACTERS: Final = 2000
 
@@ -154,7 +156,7 @@ def _take_admission(seen: Seen, reason: str, message: str, version: int) -> bool
 def _trimmed(raw: Object) -> Object:
     """Return an object without what nobody here looks at: most of its size, and there may be thousands."""
     metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
-    spec = {name: value for name, value in (raw.get("spec") or {}).items() if name == "suspend"}
+    spec = {name: value for name, value in (raw.get("spec") or {}).items() if name in LOOKED_AT}
     return raw | {"metadata": metadata, "spec": spec}
 
 

@@ -27,6 +27,9 @@ CONNECT_SECONDS: Final = 3.0
 PAGE: Final = 500
 MOST_PAGES: Final = 100
 GONE: Final = 410
+LOG_SECONDS: Final = 3.0
+"""How long the log of a pod may take: the end of its attempt waits for it."""
+LOG_KEPT_BYTES: Final = 128 * 1024
 WATCH_SECONDS: Final = 30
 """How long a watch lasts before it is asked for again: a connection that has died in silence is noticed by then."""
 SILENCE_SECONDS: Final = 10.0
@@ -188,6 +191,27 @@ class Cluster:
                     yield event["type"], raw
             finally:
                 response.close()
+
+    async def read_log(self, pod: str, container: str, lines: int, most_bytes: int) -> tuple[bytes, bool] | None:
+        """Return the end of the last `lines` lines that a container has written, and whether there was more before it.
+
+        None if they are more than `most_bytes` long, so that their end was not read.
+        """
+        query = {"container": container, "tailLines": str(lines)}
+        path = f"{self._path('pods', pod)}/log?{urlencode(query)}"
+        response = await self._request("GET", path, None, LOG_SECONDS)
+        end, read, line_ends = bytearray(), 0, 0
+        with _translated():
+            try:
+                async for chunk in response.content.iter_any():
+                    end += chunk
+                    read, line_ends = read + len(chunk), line_ends + chunk.count(b"\n")
+                    del end[:-LOG_KEPT_BYTES]
+                    if read > most_bytes:
+                        return None
+            finally:
+                response.close()
+        return bytes(end), read > len(end) or line_ends >= lines
 
     def _path(self, kind: str, name: str | None, query: dict[str, str] | None = None) -> str:
         resource = RESOURCES.get(kind, kind)

@@ -31,6 +31,7 @@ from api.executors.kubernetes.job import (
 )
 from api.executors.kubernetes.observe import observe
 from api.executors.kubernetes.owner import OwnerConfigMap
+from api.executors.kubernetes.pod_log import PodLogs
 from api.executors.kubernetes.rehearsal import rehearse
 from api.executors.kubernetes.seen import attempt_of
 from api.executors.kubernetes.token import with_sealed_token
@@ -38,6 +39,7 @@ from api.executors.kubernetes.token import with_sealed_token
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
+    from api.core.log_tail import LogTail
     from api.core.observation import AttemptId, StopReason
     from api.core.task_types import TaskTypeDefinition
     from api.executors.kubernetes.pods import PodSettings
@@ -56,6 +58,7 @@ class KubernetesExecutor(Executor):
 
     ends_with_service = False
     attempt_kind = "jobs"
+    stop_deletes_log = True
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class KubernetesExecutor(Executor):
         self._sealing_keys = sealing_keys
         self._attempts = Attempts()
         self._selector = selector(settings.instance)
+        self._logs = PodLogs(cluster, self._selector)
         self._follower = Follower(cluster, self._selector, self._attempts, self._changed, self._answers)
         self._unread: dict[AttemptId, None] = {}
         self._news = asyncio.Event()
@@ -149,6 +153,10 @@ class KubernetesExecutor(Executor):
             seen.forgetting = False
         self._attempts.forget(attempt_id)
         self._unread.pop(attempt_id, None)
+
+    async def read_log(self, attempt_id: AttemptId) -> LogTail:
+        """Return the end of what an attempt's container has written, by way of the API server and the node."""
+        return await self._logs.read(attempt_id, self._attempts.get(attempt_id))
 
     async def refresh(self) -> None:
         """List all Jobs and pods from etcd, past the cache of the API server, which may lag."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from api.core.log_tail import tail_of
 from api.core.observation import AttemptId, Cause, Observation, Phase, StopReason
 from api.embedded import output
 from api.embedded.environment import base_environment
@@ -27,11 +28,13 @@ from api.executors.local.directories import LOCK_NAME, LOG_NAME, WORK_NAME, find
 from api.executors.local.observe import observe_end
 from runner.attempt import Command
 from runner.contract import Env
+from runner.tail_file import KEPT_BYTES, MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
+    from api.core.log_tail import LogTail
     from api.embedded.process import Survivor
 
 logger = logging.getLogger(__name__)
@@ -144,6 +147,11 @@ class LocalExecutor(Executor):
         except RuntimeError:  # no thread can be started now: it is forgotten with the next look
             self._attempts[attempt_id] = attempt
             raise
+
+    async def read_log(self, attempt_id: AttemptId) -> LogTail:
+        """Return the end of what an attempt has written: its keeper writes it to a file twenty times a second."""
+        data = output.read_end(self._path(attempt_id) / LOG_NAME, MAX_FILE_BYTES)
+        return tail_of(data, truncated=len(data) == KEPT_BYTES)  # what the keeper leaves when it drops the beginning
 
     async def refresh(self) -> None:
         """Nothing to ask: the locks of attempts are watched."""

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- ARGV: client
 -- -> { rows of { type, state, tasks }, rows of { type, slots used }, { queued, kept, undelivered bytes, results dropped,
---      idempotency keys }, open deliveries,
+--      bytes of logs, idempotency keys }, open deliveries,
 --      deliveries given up, milliseconds that the earliest due one is late, rows of { status, tries that led to it } }
 local tasks, slots = {}, {}
 for _, task_type in ipairs(task_types()) do
@@ -10,11 +10,11 @@ for _, task_type in ipairs(task_types()) do
   end
   slots[#slots + 1] = { task_type, redis.call('ZCARD', key('slots', task_type)) }
 end
-local totals = redis.call('HMGET', key('totals'), 'queued_bytes', 'kept_bytes', 'undelivered_bytes', 'dropped')
-for index = 1, 4 do
+local totals = redis.call('HMGET', key('totals'), 'queued_bytes', 'kept_bytes', 'undelivered_bytes', 'dropped', 'log_bytes')
+for index = 1, 5 do
   totals[index] = totals[index] or '0'
 end
-totals[5] = integer(number_of_keys(ARGV[1]))
+totals[6] = integer(number_of_keys(ARGV[1]))
 -- Lanes are served in turn, so a score is the order and not the due time: only the next receivers are read.
 local GLANCE = 100
 local late, now = 0, now_milliseconds()

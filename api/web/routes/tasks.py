@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from api.core.observation import AttemptId
 from api.core.task_types import why_unusable
 from api.queue.shapes import Refused
 from api.web import descriptions
 from api.web.answers import bytes_answer, json_answer
 from api.web.cancel import cancel
 from api.web.list_query import is_task_id, read_query
+from api.web.log_view import log_view
 from api.web.operation import Operation
 from api.web.problems import Code, Problem, no_such_task
 from api.web.refusals import refusal_of
@@ -94,10 +96,25 @@ async def read_result(request: Request, task_id: str) -> Response:
     return bytes_answer(stored.body)
 
 
+async def read_log(request: Request, task_id: str) -> Response:
+    """Answer GET of what a task's attempts have written; of one that runs, what there is so far."""
+    services: Services = request.app.state.services
+    if not is_task_id(task_id):
+        raise no_such_task(task_id)
+    async with request.app.state.log_turns:
+        stored = await services.queue.logs.read(task_id)
+        if stored is None:
+            raise no_such_task(task_id)
+        keeps = services.settings.keeps_logs
+        running = await services.read_log(AttemptId(task_id, stored.attempt)) if keeps and stored.unfinished else None
+    return json_answer(log_view(task_id, stored, running, keeps_logs=keeps))
+
+
 ROUTES: Final = (
     Operation("POST", "/api/tasks", submit_task, descriptions.SUBMIT),
     Operation("GET", "/api/tasks", list_tasks, descriptions.LIST),
     Operation("GET", "/api/tasks/{task_id}", read_task, descriptions.READ),
     Operation("DELETE", "/api/tasks/{task_id}", cancel_task, descriptions.CANCEL),
     Operation("GET", "/api/tasks/{task_id}/result", read_result, descriptions.RESULT),
+    Operation("GET", "/api/tasks/{task_id}/log", read_log, descriptions.LOG),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from taskpost.cli.faults import ENDS, ExitCode, Failure
+from taskpost.cli.logs import print_end_of_log
 from taskpost.cli.output import print_body, print_result, printable
 from taskpost.errors import WaitTimeout
 
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 def wait_and_show_end(
     session: Session, client: Client, task: Task, timeout_seconds: float | None, *, as_json: bool
 ) -> None:
-    """Follow a task on stderr until it ends, then print its result on stdout."""
+    """Follow a task on stderr until it ends, then print its result on stdout, or why it failed on stderr."""
     follow_to_end(session, client, [task], timeout_seconds)
-    show_end(session, client.result(task.task_id), as_json=as_json)
+    result = client.result(task.task_id)
+    _print_end(session, result, as_json=as_json)
+    if result.status == "failed" and not as_json:
+        print_end_of_log(session, client, task.task_id)
+    _exit(result)
 
 
 def follow_to_end(
@@ -62,10 +67,18 @@ def _goes_on(session: Session, task_ids: Sequence[str]) -> Sequence[str]:
 
 def show_end(session: Session, result: Result, *, as_json: bool) -> None:
     """Print how a task ended, and exit with the code that says the same."""
+    _print_end(session, result, as_json=as_json)
+    _exit(result)
+
+
+def _print_end(session: Session, result: Result, *, as_json: bool) -> None:
     if as_json:
         print_body(result.body)
     elif result.status == "done":
         print_result(result.result, f"{session.command} result {printable(result.task_id)} --json")
     else:
         click.echo(printable(f"Task {result.task_id}: {result.status}: {result.error or 'no reason given'}"), err=True)
+
+
+def _exit(result: Result) -> NoReturn:
     click.get_current_context().exit(ENDS.get(result.status, ExitCode.FAILED))

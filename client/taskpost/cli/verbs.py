@@ -37,6 +37,7 @@ VERBS: Final = {
         _own("get", "tasks:get", "Show a task as it is now."),
         _own("wait", "wait:wait", "Wait until tasks have ended."),
         _own("result", "tasks:result", "Print a task's result."),
+        _own("log", "logs:log", "Print what a task has written."),
         _own("cancel", "tasks:cancel", "Cancel a task that has not ended."),
         _own("deliveries", "deliveries:deliveries", "Show the tries of a task's callback, or list callbacks."),
         _own("redeliver", "deliveries:redeliver", "Send a task's outcome again, or all that were given up."),

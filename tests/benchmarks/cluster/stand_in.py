@@ -20,7 +20,7 @@ import yaml
 from api.executors.kubernetes.client import Access, ApiError, Cluster
 from runner.attempt import read_attempt
 from runner.connect import connect
-from runner.contract import State, outcome_body
+from runner.contract import State, log_entry, outcome_body
 from runner.outcome import Outcome
 from runner.report import Report
 
@@ -109,7 +109,9 @@ class StandIn:
             started_ms=started.started_ms,
             finished_ms=started.now_ms,
         )
-        report.finish(Outcome(State.DONE, "null", None, 50), body, started.now_ms, until=0)
+        report.finish(
+            Outcome(State.DONE, "null", None, 50), body, started.now_ms, until=0, log=log_entry(b"", truncated=False)
+        )
 
 
 if __name__ == "__main__":

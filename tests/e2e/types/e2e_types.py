@@ -24,6 +24,7 @@ class Nothing(TaskInput):
 @task_type("hog", example={})
 def hog(task_input: Nothing, progress: Progress) -> None:
     """Take more memory than there is."""
+    print("hogging", flush=True)
     exec(ALLOCATE)
 
 
@@ -47,6 +48,19 @@ def crash(task_input: Nothing, progress: Progress) -> None:
     """End with nothing recorded."""
     print("these are my last words", flush=True)
     os._exit(7)
+
+
+@task_type("raises", example={})
+def raises(task_input: Nothing, progress: Progress) -> None:
+    """Raise an exception."""
+    raise KeyError("no such key")
+
+
+@task_type("talks", example={})
+def talks(task_input: Nothing, progress: Progress) -> None:
+    """Say something, and never end."""
+    print("still talking", flush=True)
+    time.sleep(120)
 
 
 @task_type("keeper", example={})

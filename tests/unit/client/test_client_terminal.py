@@ -50,6 +50,9 @@ def answers(service: Service) -> None:
     service.on("GET", TARGET, Reply(body=TASK))
     service.on("DELETE", TARGET, Reply(body=TASK))
     service.on("GET", TARGET + "/result", Reply(body=outcome("failed", error=REASON)))
+    written = {"attempt": 1, "output": HOSTILE, "truncated": True, "complete": True, "note": HOSTILE}
+    named = {"task_id": HOSTILE, "task_type": HOSTILE, "task_status": HOSTILE}
+    service.on("GET", TARGET + "/log", Reply(body=named | {"attempts": [written]}))
     service.on("POST", TARGET + "/redeliver", Reply(202, body=TASK))
     service.on("GET", TARGET + "/deliveries", Reply(body=DELIVERY | {"last_answer": HOSTILE, "tries": [TRY]}))
     service.on("POST", "/api/tasks", Reply(202, {"task": TASK, "queue_position": 1}))

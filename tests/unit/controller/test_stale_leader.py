@@ -8,6 +8,7 @@ from api.controller.dispatch import Dispatcher
 from api.controller.settle import Settler
 from api.controller.starts import StartBook
 from api.core.decisions import Limits
+from api.core.log_tail import LogTail
 from api.core.observation import AttemptId, Observation, Phase, StopReason
 from api.core.task import Reason
 from api.queue.errors import NotLeading
@@ -88,6 +89,7 @@ async def test_it_is_told_so_by_every_verb_of_the_leader_s(old, slot):
         old.stopping(slot.attempt_id, StopReason.DEADLINE),
         old.note_waiting(slot.attempt_id, REASON),
         old.conclude(task, State.FAILED, REASON, b"{}", 5),
+        old.logs.keep(slot.attempt_id, LogTail(b"text"), 1000, replace=True),
     ):
         with pytest.raises(NotLeading):
             await call

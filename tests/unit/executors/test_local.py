@@ -423,6 +423,30 @@ def test_output_that_is_not_there_is_empty(tmp_path: Path) -> None:
     output.trim(tmp_path / "none")
 
 
+def test_what_stands_in_the_place_of_an_output_is_not_read_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "pipe")
+    before = len(set(Path("/dev/fd").iterdir()))
+    for name in ("link", "pipe", ".", "none", "secret/x"):
+        assert output.read_end(tmp_path / name, 100) == b""
+    assert len(set(Path("/dev/fd").iterdir())) == before
+    assert output.read_end(tmp_path / "secret", 3) == b"ret"
+
+
+async def test_the_log_of_a_flood_is_its_last_64_kib(place: LocalPlace) -> None:
+    await place.executor.open()
+    flood = place.spec("task", "flood 1000000")
+    await place.executor.start(flood)
+    await place.begun(flood)
+    await place.executor.stop(TASK, StopReason.CANCELLED)
+    await over(place, TASK)
+    log = await place.executor.read_log(TASK)
+    assert (len(log.data), log.truncated) == (64 * 1024, True)
+    await place.executor.forget(TASK)
+    assert (await place.executor.read_log(TASK)).data == b""
+
+
 async def test_a_start_that_nobody_foresaw_leaves_no_directory(place: LocalPlace) -> None:
     await place.executor.open()
     with pytest.raises(ValueError, match="null byte"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 
@@ -107,10 +108,9 @@ async def test_what_a_task_spoils_does_not_keep_its_outcome_back(run, name):
 @pytest.mark.parametrize("name", MISCHIEF)
 async def test_what_a_task_spoils_does_not_keep_its_error_back(run, name):
     _, written, _, body = await run("does_mischief", f"{name}, then raise")
-    assert body["error"] == {
-        "code": "task_error",
-        "message": "ValueError: after the mischief",
-    }, written
+    assert body["error"]["code"] == "task_error", written
+    message = body["error"]["message"]
+    assert re.fullmatch(r"ValueError: after the mischief \(.*\w+\.py, line \d+\)", message), written
 
 
 @pytest.fixture(params=["a full disk", "a pipe without a reader"])

@@ -60,6 +60,7 @@ def test_its_version_and_its_operations() -> None:
     assert set(OPERATIONS) == {
         "POST /api/tasks", "GET /api/tasks", "GET /api/tasks/{task_id}", "DELETE /api/tasks/{task_id}",
         "GET /api/tasks/{task_id}/result", "GET /api/task-types", "GET /livez", "GET /readyz", "GET /metrics", "GET /",
+        "GET /api/tasks/{task_id}/log",
         "GET /api/tasks/{task_id}/deliveries", "POST /api/tasks/{task_id}/redeliver", "GET /api/deliveries",
         "POST /api/deliveries/redeliver", "DELETE /api/tasks/{task_id}/delivery",
         "GET /api/checks",

@@ -13,6 +13,7 @@ local function forget(task_id, task_type, state, max_age, bytes)
   count_kept(-number(bytes))
   redis.call('DEL', key('task', task_id), key('body', task_id), key('tries', task_id), key('answer', task_id),
     key('attempts', task_id))
+  forget_log(task_id)
   redis.call('ZREM', key('deliveries', 'dead'), task_id)
   if task_type and state then
     redis.call('ZREM', key('index', state, task_type), task_id)
