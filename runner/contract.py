@@ -160,6 +160,15 @@ class ErrorCode(StrEnum):
     CANCELLED = "cancelled"
 
 
+CUSTOM_CODE: Final = "custom"
+_CODES: Final = frozenset(ErrorCode)
+
+
+def counted_code(code: str) -> str:
+    """Return as what an error is counted: task types may make any number of codes of their own, metrics may not."""
+    return code if code in _CODES else CUSTOM_CODE
+
+
 class Error(TypedDict):
     """The `error` member of a task and of a callback body."""
 

@@ -11,7 +11,7 @@ import redis
 
 from runner import scripts
 from runner.connect import RedisUrlError, connect
-from runner.contract import REPLICA_TIMEOUT_MS, RUNNER_DELIVERY_LEASE_SECONDS, key_prefix
+from runner.contract import REPLICA_TIMEOUT_MS, RUNNER_DELIVERY_LEASE_SECONDS, counted_code, key_prefix
 from runner.delivery.tries import report_arguments
 from runner.redis_errors import describe, passes
 from runner.texts import say
@@ -205,7 +205,7 @@ class Report:
         code, message = ("", "") if error is None else (error["code"], error["message"])
         lease_ms = int(RUNNER_DELIVERY_LEASE_SECONDS * 1000)
         last = (body, finished_ms, lease_ms, _tenths(outcome.percent), outcome.retry, outcome.message, log or b"")
-        arguments = (*self._identity, outcome.state.value, code, message, *last)
+        arguments = (*self._identity, outcome.state.value, code, message, *last, counted_code(code))
         reply = self._persist(lambda: self._call_replicated("finish", *arguments), until=until)
         if reply not in {b"attempt", b"recorded", b"retry"}:
             raise Refused("the task has ended otherwise, or has another attempt")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 LUA_DIRECTORY: Final = Path(__file__).parent / "lua"
-SHARED: Final = ("bytes.lua", "library.lua", "endings.lua")
+SHARED: Final = ("bytes.lua", "metrics.lua", "library.lua", "endings.lua")
 _DEFINITION: Final = re.compile(r"^local (?:function )?(\w+(?:, *\w+)*)", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^\s*--.*\n", re.MULTILINE)
 _WORD: Final = re.compile(r"\w+")

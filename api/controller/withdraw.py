@@ -1,4 +1,7 @@
-"""Fails the tasks that wait for a type which no longer exists. One whose definition is only wrong still exists."""
+"""Fails the tasks of types that no longer exist, and forgets such a type when none of its tasks is kept.
+
+A type whose definition is only wrong still exists.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ STEP: Final = 100
 
 
 class Withdrawer:
-    """Finds task types that were removed and fails their waiting tasks. A task that cannot be failed stops no other."""
+    """Finds task types that were removed, fails their waiting tasks and forgets them at last.
+
+    A task that cannot be failed stops no other.
+    """
 
     def __init__(self, queue: Queue, types: Definitions) -> None:
         self._queue = queue
@@ -42,19 +48,19 @@ class Withdrawer:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self, now_seconds: float) -> None:
-        """Fail the tasks of removed types. `now_seconds` is of a clock that only goes on."""
+        """Fail the tasks of removed types; forget empty ones. `now_seconds` is of a clock that only goes on."""
         types = self._types()
         self._known |= types.keys()
-        waiting = {
-            name
-            for (name, state), number in (await self._queue.counts()).tasks.items()
-            if state is State.QUEUED and number
-        }
-        missing = {name for name in waiting - types.keys() if why_unusable(types, name) is None}
+        tasks = (await self._queue.counts()).tasks
+        removed = {name for name, _ in tasks if name not in types and why_unusable(types, name) is None}
+        kept = {name for (name, _), number in tasks.items() if number}
+        missing = {name for name in removed if tasks.get((name, State.QUEUED))}
         self._unknown_since = {name: self._unknown_since.get(name, now_seconds) for name in missing}
         for name in missing:
             if name in self._known or now_seconds - self._unknown_since[name] >= UNKNOWN_SECONDS:
                 await self._isolation.work(name, partial(self._fail_all, name), None)
+        for name in removed - kept:
+            await self._isolation.work(name, partial(self._queue.counters.forget_type, name), None)
 
     async def _fail_all(self, task_type: str) -> None:
         """Fail all waiting tasks, page by page; tasks that cannot be failed are left for the next pass."""

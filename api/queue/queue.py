@@ -12,6 +12,7 @@ from api.core.observation import AttemptId
 from api.core.task import Reason
 from api.core.task_types import NO_RETRIES
 from api.queue.batches import Batches
+from api.queue.counters import CounterStore
 from api.queue.deliveries import Deliveries
 from api.queue.errors import QueueUnavailable, translated
 from api.queue.logs import Logs
@@ -31,7 +32,7 @@ from api.queue.shapes import (
 )
 from api.queue.views import queued_task, summary_from_row, task_from_view
 from runner import scripts
-from runner.contract import REPLICA_TIMEOUT_MS, DeliveryStatus, State, key_prefix
+from runner.contract import REPLICA_TIMEOUT_MS, DeliveryStatus, State, counted_code, key_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -80,6 +81,7 @@ class Queue:
         self._submissions = Batches(client, self._scripts["submit"])
         self.deliveries = Deliveries(self._call)
         self.logs = Logs(self._call, owner)
+        self.counters = CounterStore(self._call, owner)
 
     async def _call(self, verb: str, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - a reply of Redis
         with translated():
@@ -280,7 +282,7 @@ class Queue:
         arguments = (task.task_id, task.state.value, task.attempt, outcome.value, code, message)
         # Anybody may cancel; only the leader says that a task failed.
         owner = "" if outcome is State.CANCELLED else self._owner
-        return bool(await self._call("conclude", *arguments, body, finished_ms, owner) == 1)
+        return bool(await self._call("conclude", *arguments, body, finished_ms, owner, counted_code(code)) == 1)
 
     async def slots(self) -> Sequence[Slot]:
         """Return every attempt that holds a slot."""

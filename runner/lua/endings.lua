@@ -121,8 +121,9 @@ local function unschedule_delivery(host, task_id)
   redis.call('ZREM', key('due', host), task_id)
 end
 
--- The one place where the status of a delivery changes. Open and dead deliveries are indexed, and counted.
-local function set_delivery(task_id, status)
+-- The one place where the status of a delivery changes. Open and dead deliveries are indexed, and counted. `result` is what an end is
+-- counted as, if not by its status; '' if it is not one.
+local function set_delivery(task_id, status, result)
   local record = key('task', task_id)
   local fields = redis.call('HMGET', record, 'delivery', 'bytes', 'result_url')
   local open = is_open(status)
@@ -130,6 +131,9 @@ local function set_delivery(task_id, status)
     recount(task_id, host_of(fields[3]), tonumber(fields[2]), is_open(fields[1]), open)
   end
   redis.call('HSET', record, 'delivery', status)
+  if not open and status ~= fields[1] and result ~= '' then
+    redis.call('HINCRBY', key('totals'), 'deliveries_' .. (result or status), 1)
+  end
   local given_up = status == 'dead' or status == 'blocked'
   redis.call(open and 'ZADD' or 'ZREM', key('deliveries', 'pending'), unpack(open and { 0, task_id } or { task_id }))
   redis.call(given_up and 'ZADD' or 'ZREM', key('deliveries', 'dead'), unpack(given_up and { 0, task_id } or { task_id }))
@@ -154,17 +158,24 @@ local function ended_entry(task_id, milliseconds)
 end
 
 -- Ends a task. What is recorded of its outcome, its body and its due delivery is recorded in this one step.
--- outcome: { state, error_code, error_message, body, finished, delivery_token: whose first attempt may be its sender's
+-- outcome: { state, error_code, error_message, counted_code (as which the error is counted), body, finished, delivery_token: whose first attempt may be its sender's
 -- own for `lease` milliseconds, if the receiver is one that answers; '' leaves it to the service at once }
 local function conclude(task_id, outcome)
   local record = key('task', task_id)
-  local fields = redis.call('HMGET', record, 'type', 'state', 'client', 'priority', 'result_url', 'message', 'past_bytes')
+  local fields = redis.call('HMGET', record, 'type', 'state', 'client', 'priority', 'result_url', 'message', 'past_bytes', 'begun')
   local task_type, from, result_url = fields[1], fields[2], fields[5]
   if not move(task_id, task_type, from, outcome.state) then
     return false
   end
   if from == 'queued' then
     dequeue(fields[3], task_type, fields[4], task_id)
+    redis.call('HDEL', record, 'waits_since')
+  elseif from == 'running' and fields[8] then
+    observe(task_type, 'run', now_milliseconds() - tonumber(fields[8]))
+  end
+  tally(task_type, 'ended', outcome.state)
+  if outcome.state == 'failed' then
+    tally(task_type, 'failed', outcome.counted_code)
   end
   redis.call('HSET', record, 'finished', outcome.finished)
   redis.call('HDEL', record, 'waiting_code', 'waiting_message')

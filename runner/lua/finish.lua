@@ -5,7 +5,8 @@
 -- A failure that is to be tried again, by the type's rules or because the task asks for it, is no outcome: it is noted, and
 -- the attempt's end brings the task back to the queue.
 -- ARGV: task_id, attempt, token, state, error_code, error_message, body, finished, lease_milliseconds, tenths,
---       retry ('' | own | milliseconds), message ('': as it was), log ('': the service reads it)
+--       retry ('' | own | milliseconds), message ('': as it was), log ('': the service reads it),
+--       counted_code (as which an error is counted)
 -- -> 'attempt' (recorded, and the first delivery attempt is the runner's), 'recorded', 'retry' or 'refused'
 local task_id, attempt, token, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local fields = redis.call('HMGET', key('task', task_id), 'state', 'attempt', 'token', 'percent')
@@ -38,6 +39,7 @@ conclude(task_id, {
   state = state,
   error_code = ARGV[5],
   error_message = ARGV[6],
+  counted_code = ARGV[14],
   body = ARGV[7],
   finished = ARGV[8],
   delivery_token = token,

@@ -7,7 +7,7 @@
 local task_id, attempt, token, holder = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record = key('task', task_id)
 local fields = redis.call('HMGET', record, 'state', 'attempt', 'token', 'holder', 'type', 'created', 'started', 'timeout', 'result_url', 'begun',
-  'retries', 'retried')
+  'retries', 'retried', 'claimed')
 local state = fields[1]
 if fields[2] ~= attempt or fields[3] ~= token then
   return { 'refused', state or 'unknown' }
@@ -17,6 +17,9 @@ local started, begun = fields[7], fields[10] or now
 if state == 'starting' then
   started = integer(math.max(wall, tonumber(fields[6])))
   move(task_id, fields[5], state, 'running')
+  if fields[13] then
+    observe(fields[5], 'start', now - tonumber(fields[13]))
+  end
   wake('settle') -- from now on its run deadline counts
   redis.call('HSET', record, 'holder', holder, 'started', started, 'begun', integer(now), 'percent', 0)
   redis.call('HDEL', record, 'waiting_code', 'waiting_message', 'start_used')

@@ -690,12 +690,25 @@ def test_alerts_name_metrics_that_exist():
     from prometheus_client.core import CollectorRegistry
 
     from api.web.metrics import QueueCollector
-    from tests.support.counts import NOTHING
+    from tests.support.counts import NOTHING, NOTHING_COUNTED
 
     registry = CollectorRegistry()
-    registry.register(QueueCollector(NOTHING, 1))
-    known = {metric.name for metric in registry.collect()}
+    registry.register(QueueCollector(NOTHING, NOTHING_COUNTED, 1))
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+    known = {f"{metric.name}{suffix}" for metric in registry.collect() for suffix in suffixes.get(metric.type, ("",))}
     (rule,) = of_kind("PrometheusRule", template(*EVERYTHING))
     used = {name for one in rule["spec"]["groups"][0]["rules"] for name in re.findall(r"taskpost_\w+", one["expr"])}
     assert used
     assert used <= known
+
+
+def test_dead_callbacks_raise_an_alert_of_one_replica_and_of_this_release():
+    values = ("--set", "prometheusRule.enabled=true,prometheusRule.deliveriesDead=7")
+    (rule,) = of_kind("PrometheusRule", template(*values))
+    (alert,) = (one for one in rule["spec"]["groups"][0]["rules"] if one["alert"] == "TaskpostDeliveriesDead")
+    assert alert["expr"] == (
+        'sum(max by (result) (increase(taskpost_deliveries_total{namespace="taskpost",service="taskpost"'
+        ',result=~"dead|blocked|dropped"}[1h]))) > 7'
+    )
+    assert "for" not in alert  # what is dead is dead
+    assert run_helm("template", "x", str(CHART), "--set", "prometheusRule.deliveriesDead=-1").returncode

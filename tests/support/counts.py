@@ -1,9 +1,10 @@
-"""What an instance with nothing in it counts."""
+"""What an instance with nothing in it counts, and has counted."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from api.queue.counters import Counters
 from api.queue.shapes import Counts
 
 NOTHING: Final = Counts(
@@ -20,3 +21,5 @@ NOTHING: Final = Counts(
     delivery_late_seconds=0,
     tries={},
 )
+
+NOTHING_COUNTED: Final = Counters(bounds_ms=(100, 1000), max_types=2, types={}, deliveries={})

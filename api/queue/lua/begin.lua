@@ -7,13 +7,17 @@ if not leads(ARGV[3]) then
 end
 local task_id, attempt = ARGV[1], ARGV[2]
 local record = key('task', task_id)
-local fields = redis.call('HMGET', record, 'state', 'attempt', 'type', 'created')
+local fields = redis.call('HMGET', record, 'state', 'attempt', 'type', 'created', 'claimed')
 if fields[1] ~= 'starting' or fields[2] ~= attempt then
   return 0
 end
+local now = now_milliseconds()
 move(task_id, fields[3], 'starting', 'running')
+if fields[5] then
+  observe(fields[3], 'start', now - tonumber(fields[5]))
+end
 redis.call('HSET', record, 'started', integer(math.max(wall_milliseconds(), tonumber(fields[4]))),
-  'begun', integer(now_milliseconds()))
+  'begun', integer(now))
 redis.call('HDEL', record, 'waiting_code', 'waiting_message', 'start_used')
 return_to_slot(task_id, fields[3], attempt)
 return 1

@@ -63,11 +63,16 @@ local record = key('task', task_id)
 dequeue(client, first_type, 100 - tonumber(string.sub(first, 1, 3)), task_id)
 move(task_id, first_type, 'queued', 'starting')
 local attempt = redis.call('HINCRBY', record, 'attempt', 1)
-local now = integer(now_milliseconds())
-redis.call('HSET', record, 'token', token, 'claimed', now)
-redis.call('HDEL', record, 'holder', 'waiting_code', 'waiting_message', 'stop', 'retries', 'backoff', 'retry_on')
+local now = now_milliseconds()
+local fields = redis.call('HMGET', record, 'timeout', 'waits_since')
+count_apart(first_type)
+if fields[2] then
+  observe(first_type, 'wait', now - tonumber(fields[2]))
+end
+redis.call('HSET', record, 'token', token, 'claimed', integer(now))
+redis.call('HDEL', record, 'waits_since', 'holder', 'waiting_code', 'waiting_message', 'stop', 'retries', 'backoff', 'retry_on')
 if retries ~= '0' then
   redis.call('HSET', record, 'retries', retries, 'backoff', pause, 'retry_on', codes)
 end
-redis.call('ZADD', key('slots', first_type), now, task_id .. ':' .. attempt)
-return { task_id, attempt, first_type, redis.call('HGET', record, 'timeout') }
+redis.call('ZADD', key('slots', first_type), integer(now), task_id .. ':' .. attempt)
+return { task_id, attempt, first_type, fields[1] }

@@ -14,6 +14,6 @@ elseif fields[3] == 'delivered' then
   return { 'delivered', view(task_id) }
 end
 if is_open(fields[3]) then
-  give_up(task_id, fields[2], ARGV[2])
+  give_up(task_id, fields[2], ARGV[2], 'given_up')
 end
 return { 'given_up', view(task_id) }

@@ -20,17 +20,22 @@ if kind == 'unstarted' then -- nothing has ever borne this number, and the next 
 elseif kind ~= '' then
   keep_past_attempt(task_id, attempt, code, message)
 end
+local pause = 0
 if kind == 'retry' then
-  delay(task_id, backoff(task_id))
+  pause = backoff(task_id)
+  delay(task_id, pause)
   redis.call('HINCRBY', record, 'retried', 1)
 elseif kind == 'unbegun' then
-  delay(task_id, tonumber(ARGV[7]))
+  pause = tonumber(ARGV[7])
+  delay(task_id, pause)
   redis.call('HINCRBY', record, 'unbegun', 1)
 else
   enqueue(fields[4], task_type, fields[5], task_id)
 end
 redis.call('HDEL', record, 'token', 'holder', 'claimed', 'started', 'begun', 'suspended', 'start_used', 'percent', 'message', 'stop',
   'retry_code', 'retry_message', 'retry_delay')
+redis.call('HSET', record, 'waits_since', integer(now_milliseconds() + pause))
+tally(task_type, 'requeued', kind == '' and 'returned' or kind)
 unstage(task_id)
 if kind == 'loss' then
   redis.call('HINCRBY', record, 'losses', 1)

@@ -66,7 +66,7 @@ local task_id = string.format('%s-%s-7%03x-%s-%s', string.sub(milliseconds, 1, 8
   counter, string.sub(random, 1, 4), string.sub(random, 5))
 
 local record = { 'version', RECORD_VERSION, 'client', client, 'type', task_type, 'state', 'queued',
-  'priority', priority, 'created', integer(created), 'timeout', timeout }
+  'priority', priority, 'created', integer(created), 'timeout', timeout, 'waits_since', integer(now_milliseconds()) }
 if result_url ~= '' then
   for _, word in ipairs({ 'result_url', result_url, 'expected', '1' }) do
     record[#record + 1] = word

@@ -42,9 +42,12 @@ async def checks(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Answer a scrape with one count of the queue."""
+    """Answer a scrape with one count of the queue, and all that was counted before."""
     services: Services = request.app.state.services
-    text = render(await services.queue.counts(), services.settings.concurrency)
+    queue = services.queue
+    text = render(
+        await queue.counts(), await queue.counters.read(), services.settings.concurrency, services.types().keys()
+    )
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

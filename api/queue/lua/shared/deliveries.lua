@@ -71,7 +71,7 @@ local function redeliver(task_id, new_url)
   end
   if moves then
     unschedule_delivery(host_of(result_url), task_id)
-    set_delivery(task_id, 'dead')
+    set_delivery(task_id, 'dead', '')
     charge(task_id, '', 'dead', #new_url - #result_url)
     redis.call('HSET', record, 'result_url', new_url, 'moved', 1)
   end

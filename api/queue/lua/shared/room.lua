@@ -54,10 +54,10 @@ local function retain(max_age, max_count, max_bytes, step)
   return forgotten
 end
 
--- Gives up a delivery, with a reason: every lease of it ends.
-local function give_up(task_id, result_url, reason)
+-- Gives up a delivery, with a reason: every lease of it ends. `result` (given_up | dropped) is what it is counted as.
+local function give_up(task_id, result_url, reason, result)
   unschedule_delivery(host_of(result_url), task_id)
-  set_delivery(task_id, 'dead')
+  set_delivery(task_id, 'dead', result)
   redis.call('HSET', key('task', task_id), 'delivery_error', reason)
   redis.call('HDEL', key('task', task_id), 'delivery_token', 'delivery_lost')
   announce(task_id, 'dead')
@@ -78,7 +78,7 @@ local function drop_oldest(receiver, task_id, reason)
   charge(task_id, receiver, 'pending', #reason - bytes)
   redis.call('DEL', key('body', task_id))
   redis.call('HSET', record, 'dropped', reason)
-  give_up(task_id, result_url, reason)
+  give_up(task_id, result_url, reason, 'dropped')
   redis.call('HINCRBY', key('totals'), 'dropped', 1)
   redis.call('RPUSH', key('dropped'), cjson.encode({ task_id, receiver, bytes }))
   redis.call('LTRIM', key('dropped'), -MAX_NOTICES, -1)
