@@ -30,8 +30,8 @@ from api.web.request_head import MAX_HEAD_BYTES, MAX_HEADERS
 from api.web.turns import LOGS_AT_A_TIME, REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME, WAIT_SECONDS
 from runner.delivery.schedule import DELAYS_SECONDS
 from runner.tasks.registry import BUILT_IN, find
-from tests.support.counts import NOTHING
-from tests.support.pages import commands, follow
+from tests.support.counts import NOTHING, NOTHING_COUNTED
+from tests.support.pages import commands
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -100,7 +100,7 @@ def test_every_event_of_the_log_is_in_the_table() -> None:
 
 
 def test_every_metric_is_in_the_table() -> None:
-    names = {metric.name for metric in QueueCollector(NOTHING, 1).collect()}
+    names = {metric.name for metric in QueueCollector(NOTHING, NOTHING_COUNTED, 1).collect()}
     assert first_cells(table_below("operations", "Metrics")) == names
 
 
@@ -167,23 +167,6 @@ def test_a_file_of_task_types_is_checked_as_the_page_says() -> None:
         check=False,
     )
     assert (told.returncode, told.stdout, told.stderr) == (0, check.output, "")
-
-
-def test_task_types_of_one_s_own_run_on_a_laptop_as_the_page_says(tmp_path: Path) -> None:
-    copy = shutil.copytree(DOCS / "template", tmp_path / "template")
-    serve, *submits = commands("task-types", "### 5. On a laptop")
-    assert len(submits) == 2
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"PATH": path, "TASKPOST_BIND": "127.0.0.1:0", "TASKPOST_DATA_DIR": str(tmp_path / "data")}
-    with subprocess.Popen(
-        f"exec env {serve.line}", shell=True, cwd=copy, env=os.environ | own, stdout=subprocess.PIPE, text=True
-    ) as service:
-        assert service.stdout is not None
-        try:
-            follow(submits, copy, service.stdout.readline().split()[3].rstrip(","))
-        finally:
-            service.terminate()
-            service.communicate(timeout=30)
 
 
 VERBS = {name: verbs.load(verb) for name, verb in verbs.all_verbs().items()}

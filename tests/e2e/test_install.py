@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.receiver import Receiver
 from tests.e2e.release import ROOT, Release, run, until
+from tests.support.pages import blocks_of
 
 READY_SECONDS = 60
 
@@ -94,13 +95,13 @@ def test_two_releases_whose_names_begin_alike_run_side_by_side(make_namespace):
 
 def test_the_readme_s_session_works_through_a_port_forward(release):
     """Every `$ curl` of the README's first session, word for word but for the id of the task."""
-    readme = (ROOT / "README.md").read_text()
-    session = re.findall(r"^    \$ (curl (?:.*\\\n)*.*)\n((?:    [{\[].*\n)(?:    .*\n)*)", readme, re.MULTILINE)
+    blocks = [block for block in blocks_of(ROOT / "README.md") if block.language == "console"]
+    session = [command for block in blocks for command in block.commands() if command.line.startswith("curl ")]
     assert len(session) >= 4
     ids: dict[str, str] = {}
     release.forward.fix(8000)
     for command, printed in session:
-        wanted = json.loads(" ".join(printed.split("\n    ")))
+        wanted = json.loads(" ".join(printed.splitlines()))
         of_ours = re.sub("|".join(ids) or "$", lambda old: ids.get(old[0], ""), command)
         found = json.loads(run("sh", "-c", of_ours))
         assert shape(found) == shape(wanted), command
