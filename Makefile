@@ -2,11 +2,14 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 BIN := .venv/bin
+# Which Python .venv is made with, for example python3.11; the newest here if it is empty.
+PYTHON ?=
+export PYTHON
 
 .PHONY: help venv venv-dev demo run test proof lint format bench lock zip clean cluster cluster-down images kind-demo e2e bench-cluster
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 venv: .venv/service ## make .venv with what running needs, .venv/bin/taskpost among it
 venv-dev: .venv/dev ## the same with what testing needs
@@ -18,6 +21,14 @@ venv-dev: .venv/dev ## the same with what testing needs
 .venv/dev: requirements/dev.lock pyproject.toml client/pyproject.toml
 	@sh scripts/venv.sh requirements/dev.lock
 	@touch .venv/service $@
+
+# A .venv of another Python than PYTHON is made anew.
+ifneq ($(PYTHON),)
+OF := -c 'import sys; print(sys.version_info[:2])'
+ifneq ($(shell $(PYTHON) $(OF) 2>&1),$(if $(wildcard $(BIN)/python),$(shell $(BIN)/python $(OF) 2>&1)))
+.PHONY: .venv/service .venv/dev
+endif
+endif
 
 demo: .venv/service ## run one task of each type end to end and show the signed callbacks
 	@$(BIN)/taskpost demo
