@@ -24,6 +24,7 @@ IN_FILES = (
     ("Dockerfile.api", r"^ARG VERSION=(\S+)$"),
     ("Dockerfile.runner", r"^ARG VERSION=(\S+)$"),
     ("docs/kubernetes.md", r"\btaskpost-(?:api|runner):(\d[\w.-]*)"),
+    ("manifests/secrets.sh", r'app\.kubernetes\.io/version: "(.+)"$'),
     ("manifests/install.yaml", r"app\.kubernetes\.io/version: (\S+)$"),
     ("manifests/install.yaml", r"\btaskpost-(?:api|runner):(\S+)$"),
 )

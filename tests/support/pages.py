@@ -125,11 +125,13 @@ PATTERNS = {
     "rest": r".*?",
 }
 ESCAPES = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
-IN_BETWEEN = re.compile(r"^\S+: (?:queued|starting|running)\b.*\n?", re.MULTILINE)
+IN_BETWEEN = re.compile(
+    r"^(?:\S+: (?:queued|starting|running)\b|\d{4}-\d\d-\d\dT[\d:.]+Z (?:DEBUG|INFO|WARNING)\b).*\n?", re.MULTILINE
+)
 
 
 def squeezed(text: str) -> str:
-    """Return a text without white space and colours, and without lines of progress, which depend on time."""
+    """Return a text without white space, colours, and what depends on time: lines of progress and of the log."""
     return re.sub(r"\s+", "", IN_BETWEEN.sub("", ESCAPES.sub("", text)))
 
 
