@@ -1,7 +1,7 @@
 """Writes helm/README.md from the values of the chart and their comments: `.venv/bin/python scripts/chart_readme.py`.
 
 tests/deploy/test_chart_readme.py fails where this was forgotten.
-"""  # noqa: INP001 - a script, not a package
+"""
 
 from __future__ import annotations
 
