@@ -19,6 +19,7 @@ DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 CALLED = re.compile(r"(?<![\w.:])([a-z_]\w*)\(")
 LUA = {
     "ipairs",
+    "pcall",
     "pairs",
     "tonumber",
     "tostring",
