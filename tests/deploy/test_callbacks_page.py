@@ -14,7 +14,8 @@ import sqlite3
 import ssl
 import subprocess
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ PORT, SERVICE_PORT = "9000", "8000"
 EXAMPLE_ID = "01a2120b-5226-7000-a75d-52adc1504fdf"
 ANSWERS = [(503, b""), (410, b"moved away"), (204, b"")]
 WAIT_SECONDS = 60.0
+COPIES = 12
 FOLLOWED = [
     ("http", "POST /results"), ("json", '"status":"dead"'), ("console", "$ taskpost deliveries"), ("json", "TLS: "),
     ("sh", "openssl rand"), ("python", "def is_genuine"), ("python", "def verified"), ("js", "function verified"),
@@ -157,25 +159,26 @@ STRANGE = [
 SIGNED = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n%s"
 
 
+def request_with(headers: dict[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return SIGNED % (len(strangers.BODY), lines.encode("latin-1"), strangers.BODY)
+
+
 def strange(key: str) -> list[bytes]:
     """Requests of strangers, those with a time that is not one signed as if they had the key."""
     secret = base64.b64decode(key.removeprefix("whsec_"))
-    found = [*STRANGE]
     headers = [case.headers for case in strangers.missing()]
     headers += [strangers.headers(time, secret=secret) for time in ("abc", "NaN", "-1", "1e9", "9" * 400, "0")]
     good = strangers.headers(secret=secret)
     twice = {"webhook-timestamp": f"{good['webhook-timestamp']}\r\nwebhook-timestamp: 1"}
-    for one in [*headers, {**good, "webhook-signature": "v1,ü"}, {**good, **twice, "webhook-id": "msg_other"}]:
-        lines = "".join(f"{name}: {value}\r\n" for name, value in one.items())
-        found.append(SIGNED % (len(strangers.BODY), lines.encode("latin-1"), strangers.BODY))
-    return found
+    headers += [{**good, "webhook-signature": "v1,ü"}, {**good, **twice, "webhook-id": "msg_other"}]
+    return [*STRANGE, *map(request_with, headers)]
 
 
 def answer_to(request: bytes, port: int) -> int | None:
     """The status of the answer; what is not HTTP/1 may get none."""
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as connection:
         connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
         status = re.match(rb"HTTP/1\.[01] (\d{3}) ", connection.recv(65536))
     return None if status is None else int(status[1])
 
@@ -198,6 +201,12 @@ def test_a_whole_receiver(
             connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nthe rest never comes")
         assert receiver.is_silent()
 
+        copy = request_with(strangers.headers(secret=base64.b64decode(key.removeprefix("whsec_"))))
+        with ThreadPoolExecutor(COPIES) as threads:
+            assert set(threads.map(lambda _: answer_to(copy, port), range(COPIES))) == {200}
+        printed = Counter(receiver.line() for _ in range(COPIES))
+        assert printed == {f"stored {strangers.MESSAGE_ID}": 1, f"repeated {strangers.MESSAGE_ID}": COPIES - 1}
+
         shell(fresh, block_with("callbacks", "sh", "taskpost submit").replace(PORT, str(port)), tmp_path, served)
         task_id = next(served.list(limit=1)).task_id
         assert receiver.line() == f"stored msg_{task_id}"
@@ -210,7 +219,8 @@ def test_a_whole_receiver(
         receiver = Running(fresh, script, tmp_path, port)
         served.redeliver(task_id)
         assert receiver.line() == f"repeated msg_{task_id}"
-        assert stored(tmp_path) == {f"msg_{task_id}": served.result(task_id).body}
+        bodies = {strangers.MESSAGE_ID: strangers.BODY, f"msg_{task_id}": served.result(task_id).body}
+        assert stored(tmp_path) == bodies
         assert "Traceback" not in receiver.log()
         assert "Error" not in receiver.log()
     finally:
