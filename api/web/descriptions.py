@@ -254,7 +254,7 @@ CHECKS: Final = _operation(
     "Check what a task needs",
     "Whether Redis takes writes, a service leads, and an attempt can be started (in Kubernetes: the API server accepts "
     "a Job, as a dry run). `taskpost check` asks for this, and runs a task.",
-    {200: answer("What was found.", schema_of(schemas.Checks), "checks"), **problem_answers()},
+    {200: answer("What was found.", schema_of(schemas.CheckReport), "checks"), **problem_answers()},
 )
 METRICS: Final = _operation(
     "Metrics for Prometheus",

@@ -262,13 +262,16 @@ class Check(BaseModel):
     message: str = Field(description="What was found, for people.")
 
 
-class Checks(BaseModel):
-    """Checks, in the order in which a task needs what they check."""
+class CheckReport(BaseModel):
+    """Checks, in the order in which a task needs what they check.
+
+    It is not named `Checks`: in the Python that clients generate it would hide its member.
+    """
 
     checks: list[Check]
 
 
 ALL: Final[tuple[type[BaseModel], ...]] = (
     TaskSubmission, Task, TaskAccepted, TaskSummary, TaskType, Outcome, Problem, Index, Health,
-    TaskLog, Deliveries, DeliverySummary, Redelivery, Redelivered, NewUrl, Checks,
+    TaskLog, Deliveries, DeliverySummary, Redelivery, Redelivered, NewUrl, CheckReport,
 )  # fmt: skip
