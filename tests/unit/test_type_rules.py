@@ -68,6 +68,7 @@ def of_type(members: str, of: str = FUNCTION) -> str:
         ("task_types: {x: {python: 'a:b', input_schema: {type: array}}}", "task_types.x.input_schema: at type: array accepts no object"),
         ("task_types: {x: {python: 'a:b', input_schema: {requried: [a]}}}", "task_types.x.input_schema: at requried: there is no such keyword: did you mean required?"),
         ("task_types: {sleep: {example: {second: 1}}}", "task_types.sleep.example.second: its input_schema refuses this: There is no such member: did you mean seconds?"),
+        ("task_types: {x: {python: 'a:b', input_schema: {default: {a: x}, properties: {a: {type: integer}}}}}", "task_types.x.input_schema: at default.a: the schema refuses it"),
         ("task_types: {sleep: {example: {seconds: many}}}", "task_types.sleep.example.seconds: its input_schema refuses this"),
         ("task_types: {x: {python: 'a:b', example: {}, input_schema: {required: [a]}}}", "task_types.x.example.a: its input_schema refuses this: The member is required"),
         (of_type("pod: {nodeSelektor: {}}"), "task_types.x.pod.nodeSelektor: there is no such member: did you mean nodeSelector?"),
