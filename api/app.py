@@ -24,6 +24,7 @@ from api.executors.kubernetes import KubernetesExecutor
 from api.executors.kubernetes.client import Access, Cluster, ClusterUnusable, own_namespace
 from api.executors.kubernetes.template import JobSettings
 from api.executors.local import LocalExecutor, free_space
+from api.outage import Outage
 from api.queue.connection import quicken
 from api.queue.errors import QueueUnavailable
 from api.queue.guard import guard
@@ -33,6 +34,7 @@ from api.queue.shapes import QueueLimits, Retention
 from api.queue.wakeups import wakeups
 from api.readiness import Readiness
 from api.setting_forms import is_bound_to_loopback
+from api.setting_rules import check_executor
 from api.settings import SettingsError
 from api.web.application import create_app
 from api.web.origins import HostRule
@@ -42,7 +44,7 @@ from runner.contract import Env
 from runner.delivery.guard import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from fastapi import FastAPI
@@ -60,10 +62,14 @@ CHECK_PAUSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that runs. `fault` ends with the error that makes it impossible to go on, if there is one."""
+    """A service that runs. `fault` ends with the error that makes it impossible to go on, if there is one.
+
+    `running` returns how many attempts run now that end with the service.
+    """
 
     application: FastAPI
     fault: asyncio.Task[None]
+    running: Callable[[], int]
 
 
 @asynccontextmanager
@@ -75,20 +81,22 @@ async def running_service(settings: Settings, listening: tuple[str, int] | None 
         DirectoryInUseError: if another service has the data directory.
         ValkeyError: if the embedded Valkey cannot be started.
     """
-    catalog = Catalog(settings)
+    catalog, outage = Catalog(settings), Outage()
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(DataDirectory(settings.data_dir))
         free_space(directory.attempts)
+        # All that a setting names is read before a Valkey is started for it.
+        keys_file = _signing_keys_file(settings, directory)
+        credentials = callbacks.read_credentials(settings, keys_file)
+        executor = await _executor(settings, directory)
         if settings.redis_url is None:
             redis_url = await stack.enter_async_context(embedded_valkey(directory))
         else:
             redis_url = settings.redis_url.get_secret_value()
-        executor = await _executor(settings, directory)
-        keys_file = _signing_keys_file(settings, directory)
-        client = _connect(redis_url)
+        client = _connect(settings, redis_url)
         stack.push_async_callback(client.aclose)
         policy = callbacks.callback_policy(settings, redis_url, executor.own_addresses, listening)
-        sender = callbacks.make_sender(settings, keys_file, policy)
+        sender = callbacks.make_sender(settings, credentials, policy)
         environment = _runner_environment(settings, redis_url, keys_file, policy)
         known = partial(callbacks.keep_known, sender.own, lambda: peer_addresses(client), policy, environment)
         knowing = asyncio.create_task(supervise("known addresses", known))
@@ -106,12 +114,13 @@ async def running_service(settings: Settings, listening: tuple[str, int] | None 
                 environment=environment,
                 owner=owner,
             ),
+            outage=outage,
         )
         guarded = partial(guard, client, exclusive=settings.embedded or settings.redis_exclusive)
         guarding = asyncio.create_task(supervise("guard of Redis", guarded))
         stack.push_async_callback(cancel, guarding)
         checked, stop = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(_run(controller, client, queue, checked, stop))
+        running = asyncio.create_task(_run(controller, client, queue, checked, stop, outage=outage))
         stack.push_async_callback(_finish, running, stop)
         services = Services(
             queue=queue,
@@ -121,11 +130,11 @@ async def running_service(settings: Settings, listening: tuple[str, int] | None 
             checks=Checks(queue, executor, checked, owner).look,
             read_log=executor.read_log,
         )
-        yield Service(create_app(services), running)
+        yield Service(create_app(services), running, lambda: executor.running)
 
 
 async def _run(
-    controller: Controller, client: Redis, queue: Queue, checked: asyncio.Event, stop: asyncio.Event
+    controller: Controller, client: Redis, queue: Queue, checked: asyncio.Event, stop: asyncio.Event, *, outage: Outage
 ) -> None:
     """Run the controller, once Redis is there and is one to rely on."""
     while not stop.is_set():
@@ -133,12 +142,14 @@ async def _run(
             await check_server(client)
             await check_scripts(queue)
         except QueueUnavailable as fault:
-            logger.warning("service_waits_for_redis", extra={"reason": fault.reason})
+            if (facts := outage.failed()) is not None:
+                logger.warning("service_waits_for_redis", extra={"reason": fault.reason} | facts)
         except asyncio.CancelledError:
             if is_being_cancelled():
                 raise
             logger.exception("service_waits_for_redis", extra={"reason": "a cancellation that a library leaked"})
         else:
+            outage.end()
             checked.set()
             await controller.run(stop)
             return
@@ -157,20 +168,16 @@ async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
             grace_seconds=settings.grace_seconds,
             start_deadline_seconds=settings.start_deadline_seconds,
         )
-    needed = {
-        "redis_url": settings.redis_url,
-        "runner_image": settings.runner_image,
-        "runner_secret": settings.runner_secret,
-    }
-    missing = [f"TASKPOST_{name.upper()}" for name, value in needed.items() if not value]
-    if missing:
-        raise SettingsError(f"TASKPOST_EXECUTOR is 'kubernetes': that needs {', '.join(missing)} too")
+    try:
+        check_executor(settings)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     pods = pods_of(settings)
     cluster = Cluster(Access(settings.namespace or own_namespace(), settings.kubeconfig))
     try:
         await cluster.open()
     except ClusterUnusable as error:
-        raise SettingsError(f"TASKPOST_EXECUTOR is 'kubernetes': {error}") from None
+        raise SettingsError(f"{settings.label('executor')} is 'kubernetes': {error}") from None
     return KubernetesExecutor(
         cluster,
         JobSettings(
@@ -186,11 +193,11 @@ async def _executor(settings: Settings, directory: DataDirectory) -> Executor:
     )
 
 
-def _connect(redis_url: str) -> Redis:
+def _connect(settings: Settings, redis_url: str) -> Redis:
     try:
         return quicken(connect_async(redis_url))
     except (RedisUrlError, ValueError) as error:
-        raise SettingsError(f"{Env.REDIS_URL} cannot be used: {error}") from None
+        raise SettingsError(f"{settings.label('redis_url')} cannot be used: {error}") from None
 
 
 def _signing_keys_file(settings: Settings, directory: DataDirectory) -> Path | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import psutil
 
 from api.setting_forms import split_own_name
+from api.setting_names import variable_of
 from api.settings import SettingsError
 from runner.connect import parse_sentinel
 from runner.contract import Env
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from api.settings import Settings
     from runner.delivery.own import OwnAddresses
+
+logger = logging.getLogger(__name__)
 
 REDIS_PORT: Final = 6379
 LEARN_SECONDS: Final = 30.0
@@ -53,8 +57,16 @@ def callback_policy(
     )
 
 
-def make_sender(settings: Settings, keys_file: Path | None, policy: Policy) -> Sender:
-    """Return a sender whose keys and certificates are reread when their files change.
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The keys that sign callbacks and the certificates, reread when their files change."""
+
+    keys: Watched[tuple[bytes, ...]]
+    tls: Tls
+
+
+def read_credentials(settings: Settings, keys_file: Path | None) -> Credentials:
+    """Read the signing keys (of `keys_file`, if there is one) and the certificates, and log if there are no keys.
 
     Raises:
         SettingsError: if they cannot be used as they are now.
@@ -63,19 +75,43 @@ def make_sender(settings: Settings, keys_file: Path | None, policy: Policy) -> S
         () if keys_file is None else (keys_file,),
         lambda: parse_keys(_key_texts(settings) if keys_file is None else keys_file.read_text("utf-8").split()),
     )
+    named = settings.label("signing_keys_file") if settings.signing_keys_file else "The key in the data directory"
+    try:
+        if not keys.current():
+            logger.warning("callbacks_unsigned", extra={"reason": _why_unsigned(settings)})
+    except OSError as error:
+        raise SettingsError(f"{named} cannot be read: {error}") from None
+    except (KeyInvalid, UnicodeDecodeError) as error:
+        raise SettingsError(f"{named} cannot be used: {keys_file}: {error}") from None
+    return Credentials(keys, _read_tls(settings))
+
+
+def _why_unsigned(settings: Settings) -> str:
+    file = settings.signing_keys_file
+    where = f"{variable_of('signing_keys')} is not set" if file is None else f"{file} is empty"
+    return (
+        f"{where}, so receivers cannot check where a callback is from. "
+        "A key is whsec_ and the base64 of 32 random bytes: see docs/callbacks.md"
+    )
+
+
+def _read_tls(settings: Settings) -> Tls:
+    files = {name: getattr(settings, name) for name in ("callback_ca_file", "callback_certificate_file")}
     tls = Tls(_tls_files(settings))
     try:
-        keys.current()
-        if any((settings.callback_ca_file, settings.callback_certificate_file)):
+        if any(files.values()):
             tls.context()
     except TlsFilesInvalid as error:
-        raise SettingsError(f"{Env.CALLBACK_CA_FILE} and {Env.CALLBACK_CERTIFICATE_FILE}: {error}") from None
-    except OSError as error:
-        raise SettingsError(f"{Env.SIGNING_KEYS_FILE} cannot be read: {error}") from None
-    except KeyInvalid as error:
-        raise SettingsError(f"{Env.SIGNING_KEYS_FILE if keys_file else Env.SIGNING_KEYS}: {error}") from None
+        named = " and ".join(settings.label(name) for name, path in files.items() if path is not None)
+        raise SettingsError(f"{named}: {error}") from None
+    return tls
+
+
+def make_sender(settings: Settings, credentials: Credentials, policy: Policy) -> Sender:
+    """Return the sender of all callbacks."""
     proxy = settings.callback_proxy.get_secret_value()
-    return Sender(keys.current, policy, tls, proxy=proxy, keep_answers=settings.callback_keep_answers)
+    keep_answers = settings.callback_keep_answers
+    return Sender(credentials.keys.current, policy, credentials.tls, proxy=proxy, keep_answers=keep_answers)
 
 
 async def keep_known(

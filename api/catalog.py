@@ -56,7 +56,7 @@ class Catalog:
         try:
             self._current = self._watched.current()
         except OSError as error:
-            raise SettingsError(f"TASKPOST_TASK_TYPES_FILE cannot be read: {error}") from None
+            raise SettingsError(f"{settings.label('task_types_file')} cannot be read: {error}") from None
         self._descriptions.waits = False
         _check_concurrency(settings, self._current)
 
@@ -130,8 +130,8 @@ def _check_concurrency(settings: Settings, types: TaskTypes) -> None:
     names = ", ".join(unknown)
     if settings.task_types_file is None:
         there = ", ".join(sorted(types))
-        raise SettingsError(f"TASKPOST_TYPE_CONCURRENCY names {names}; the task types here are {there}")
-    reason = f"TASKPOST_TYPE_CONCURRENCY names {names}: {suggestion(unknown[0], types)}"
+        raise SettingsError(f"{settings.label('type_concurrency')} names {names}; the task types here are {there}")
+    reason = f"{settings.label('type_concurrency')} names {names}: {suggestion(unknown[0], types)}"
     logger.warning("task_type_unknown", extra={"reason": reason})
 
 
@@ -144,7 +144,7 @@ def pods_of(settings: Settings) -> PodFile:
     try:
         return read_pod_file(settings.pod_file, own_secrets(settings))
     except PodFileInvalid as error:
-        raise SettingsError(f"TASKPOST_POD_FILE cannot be used: {error}") from None
+        raise SettingsError(f"{settings.label('pod_file')} cannot be used: {error}") from None
 
 
 def own_secrets(settings: Settings) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from api.setting_names import shown
+from runner.connect import check_url
 from runner.delivery.address import literal_address
 from runner.delivery.guard import is_loopback, parse_rule
 from runner.delivery.sign import parse_keys
@@ -42,6 +44,11 @@ def split_pairs(value: object) -> object:
     if len(numbers) < len(pairs):
         raise ValueError("a task type is named twice")
     return numbers
+
+
+def in_lower_case(value: object) -> object:
+    """Return a text in lower case, without white space around it; any other value as it is."""
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,6 +97,13 @@ def check_proxy(value: SecretStr) -> SecretStr:
     return value
 
 
+def check_redis_url(value: SecretStr | None) -> SecretStr | None:
+    """Return the address of a Redis, or None."""
+    if value is not None:
+        check_url(value.get_secret_value())
+    return value
+
+
 def check_bind(value: str) -> str:
     """Return host:port."""
     split_bind(value)
@@ -118,9 +132,30 @@ def split_bind(bind: str) -> tuple[str, int]:
     """
     host, colon, port = bind.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-    if not colon or not host or not port.isdecimal() or int(port) > MAX_PORT or (":" in host and "[" not in bind):
+    if not colon or not host or not is_port(port) or (":" in host and "[" not in bind):
         raise ValueError("host:port is wanted, e.g. 127.0.0.1:8000 or [::1]:8000")
     return host, int(port)
+
+
+def with_port(typed: object, port: str, default: str) -> str:
+    """Return the address to listen on, with this port. Its host is that of the option `--bind`, else that of `default`.
+
+    Raises:
+        ValueError: if this is not a port, or `--bind` names another one.
+    """
+    if not is_port(port):
+        raise ValueError(f"--port is {shown(port)}: Expected a whole number from 0 to {MAX_PORT}; 0 takes a free port")
+    bind = str(typed or default)
+    parts = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([^:]*))?", bind)
+    host, own = (parts[1], parts[2]) if parts else (f"[{bind}]", None)  # else an IPv6 address without brackets
+    if typed and own is not None and own != port:
+        raise ValueError(f"--bind is {shown(bind)} and --port is {port!r}: both name a port. Leave one of them out")
+    return f"{host}:{port}"
+
+
+def is_port(text: str) -> bool:
+    """Return whether a text is the number of a port; 0 stands for a free one."""
+    return re.fullmatch(r"[0-9]{1,5}", text) is not None and int(text) <= MAX_PORT
 
 
 def is_bound_to_loopback(bind: str) -> bool:

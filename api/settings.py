@@ -1,39 +1,30 @@
 """The settings of the service: one class, each setting with its unit in its name. Read once, in the composition root.
 
 The same names serve as environment variables (`TASKPOST_BIND`) and as options (`taskpost serve --bind`).
-`setting_forms` checks single values, `setting_rules` checks values against each other.
+`setting_forms` checks single values, `setting_rules` checks values against each other, `setting_names` knows the names,
+and `setting_faults` makes the messages.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path  # noqa: TC003 - pydantic reads annotations at run time
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from api import setting_forms as forms
 from api.defaults import default_concurrency, default_data_directory, default_executor
-from api.setting_forms import (
-    check_bind,
-    check_hosts,
-    check_instance,
-    check_origins,
-    check_own_names,
-    check_proxy,
-    check_root_path,
-    check_rules,
-    check_signing_keys,
-    is_bound_to_loopback,
-    split_directories,
-    split_list,
-    split_pairs,
-)
+from api.setting_faults import explain
+from api.setting_names import ENV_PREFIX, option_of, unknown_variables, value_of, variable_of
 from api.setting_rules import check_together
 from runner.contract import DEFAULT_INSTANCE, DEFAULT_RESULT_GRACE_SECONDS, DEFAULT_RESULT_MAX_BYTES
 from runner.delivery.schedule import DELAYS_SECONDS
 
-ENV_PREFIX = "TASKPOST_"
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 LONGEST_SECONDS = 10 * 365 * 24 * 3600
 
 
@@ -226,23 +217,39 @@ class Settings(BaseSettings):
         "task_modules",
         "signing_keys",
         mode="before",
-    )(split_list)
-    _directories_are_split = field_validator("task_path", mode="before")(split_directories)
-    _pairs_are_split = field_validator("type_concurrency", mode="before")(split_pairs)
-    _bind_is_checked = field_validator("bind")(check_bind)
-    _root_path_is_checked = field_validator("root_path")(check_root_path)
-    _origins_are_checked = field_validator("cors_origins")(check_origins)
-    _hosts_are_checked = field_validator("allowed_hosts")(check_hosts)
-    _instance_is_checked = field_validator("instance")(check_instance)
-    _keys_are_checked = field_validator("signing_keys")(check_signing_keys)
-    _networks_are_checked = field_validator("callback_allow", "callback_deny")(check_rules)
-    _own_names_are_checked = field_validator("callback_own_names")(check_own_names)
-    _proxy_is_checked = field_validator("callback_proxy")(check_proxy)
+    )(forms.split_list)
+    _directories_are_split = field_validator("task_path", mode="before")(forms.split_directories)
+    _choices_are_lowered = field_validator(
+        "log_level", "log_format", "executor", "callback_keep_answers", mode="before"
+    )(forms.in_lower_case)
+    _pairs_are_split = field_validator("type_concurrency", mode="before")(forms.split_pairs)
+    _bind_is_checked = field_validator("bind")(forms.check_bind)
+    _redis_url_is_checked = field_validator("redis_url")(forms.check_redis_url)
+    _root_path_is_checked = field_validator("root_path")(forms.check_root_path)
+    _origins_are_checked = field_validator("cors_origins")(forms.check_origins)
+    _hosts_are_checked = field_validator("allowed_hosts")(forms.check_hosts)
+    _instance_is_checked = field_validator("instance")(forms.check_instance)
+    _keys_are_checked = field_validator("signing_keys")(forms.check_signing_keys)
+    _networks_are_checked = field_validator("callback_allow", "callback_deny")(forms.check_rules)
+    _own_names_are_checked = field_validator("callback_own_names")(forms.check_own_names)
+    _proxy_is_checked = field_validator("callback_proxy")(forms.check_proxy)
 
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
+    _options: frozenset[str] = PrivateAttr(frozenset())
+
+    def __init__(self, options: Collection[str] | None = None, **values: Any) -> None:  # noqa: ANN401 - of any setting
+        """`options` names the values that the user typed as options; None stands for all of them.
+
+        Raises:
+            ValidationError: if a value is not allowed.
+            ValueError: if values do not go together.
+        """
+        super().__init__(**values)
+        self._options = frozenset(values if options is None else options)
         check_together(self)
-        return self
+
+    def label(self, name: str) -> str:
+        """Return what messages call a setting: its option if the user typed that, else its variable."""
+        return option_of(name) if name in self._options else variable_of(name)
 
     @property
     def embedded(self) -> bool:
@@ -258,36 +265,31 @@ class Settings(BaseSettings):
     def loopback_callbacks_allowed(self) -> bool:
         """Whether a callback may go to a loopback address: only while the service itself is bound to one."""
         allowed = self.embedded if self.callback_allow_loopback is None else self.callback_allow_loopback
-        return allowed and is_bound_to_loopback(self.bind)
+        return allowed and forms.is_bound_to_loopback(self.bind)
 
 
-def read_settings(**options: object) -> Settings:
-    """Read the environment, with `options` (values from the command line) before it.
+def read_settings(*, port: str | None = None, **options: object) -> Settings:
+    """Read the environment, with `options` (values from the command line) before it; `port` goes before that of `bind`.
 
     Raises:
-        SettingsError: if a value is not allowed.
+        SettingsError: if a value is not allowed, or a variable is not a setting.
     """
     given = {name: value for name, value in options.items() if value is not None and value != ""}
+    values, faults = dict(given), unknown_variables(os.environ, Settings.model_fields)
+    if port:
+        default = value_of("bind", os.environ) or Settings.model_fields["bind"].default
+        try:
+            values["bind"] = forms.with_port(given.get("bind"), port, default)
+        except ValueError as error:
+            faults.append(str(error))
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        settings = Settings(given.keys(), **values)
     except RuntimeError:
-        raise SettingsError(
-            f"{ENV_PREFIX}DATA_DIR is not set, and this user has no home directory to put it in"
-        ) from None
+        faults.append("TASKPOST_DATA_DIR is not set, and this user has no home directory to put it in")
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(fault, given) for fault in error.errors())) from None
-
-
-def _explain(fault: object, given: dict[str, object]) -> str:
-    location: tuple[str, ...] = tuple(str(part) for part in fault["loc"])  # type: ignore[index]
-    message = str(fault["msg"]).removeprefix("Value error, ")  # type: ignore[index]
-    if not location:
-        return message
-    name = location[0]
-    variable = ENV_PREFIX + name.upper()
-    field = Settings.model_fields.get(name)
-    if field is None:
-        return f"{variable} is no setting of Taskpost"
-    secret = name in {"redis_url", "signing_keys", "callback_proxy"}
-    value = "(not shown)" if secret else repr(given.get(name, os.environ.get(variable)))
-    return f"{variable} is {value}: {message}. {field.description}"
+        faults += explain(error, given, Settings.model_fields, os.environ)
+    except ValueError as error:
+        faults.append(str(error))
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return settings

@@ -52,7 +52,7 @@ def connect(url: str, **options: Any) -> redis.Redis:  # noqa: ANN401 - passed o
     from redis.backoff import NoBackoff  # noqa: PLC0415
     from redis.retry import Retry  # noqa: PLC0415
 
-    _check(url)
+    check_url(url)
     kept = _connect_options(url, _keep)
     if _scheme(url) != "redis+sentinel":
         return redis.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **kept, **options)
@@ -74,7 +74,7 @@ def connect_async(url: str, **options: Any) -> redis.asyncio.Redis:  # noqa: ANN
     from redis.asyncio.retry import Retry  # noqa: PLC0415
     from redis.backoff import NoBackoff  # noqa: PLC0415
 
-    _check(url)
+    check_url(url)
     kept = _connect_options(url, _keep_async)
     if _scheme(url) != "redis+sentinel":
         return redis.asyncio.Redis.from_url(url, **_options(url, Retry(NoBackoff(), 0)), **kept, **options)
@@ -119,7 +119,7 @@ def parse_sentinel(url: str) -> SentinelAddress:
         raise RedisUrlError("a Sentinel address has numbers for ports and database") from None
 
 
-def _check(url: str) -> None:
+def check_url(url: str) -> None:
     """Refuse an address that libraries would refuse: their messages show parts of it, which may be the password.
 
     Raises:
@@ -128,7 +128,9 @@ def _check(url: str) -> None:
     from redis.connection import parse_url  # noqa: PLC0415
 
     try:
-        if _scheme(url) != "redis+sentinel":
+        if _scheme(url) == "redis+sentinel":
+            parse_sentinel(url)
+        else:
             parse_url(url)  # type: ignore[no-untyped-call]
             _ = urlsplit(url).port
     except RedisUrlError:

@@ -8,18 +8,21 @@ import gc
 import signal
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from api.app import running_service
+from api.commands.farewell import farewell, say
 from api.commands.setting_options import GroupedCommand, settings_options
 from api.embedded.errors import EmbeddedError
 from api.logs import set_up_logs
 from api.memory import give_large_blocks_back
 from api.queue.errors import QueueUnusable
 from api.setting_forms import split_bind
-from api.settings import ENV_PREFIX, SettingsError, read_settings
+from api.setting_names import variable_of
+from api.settings import SettingsError, read_settings
 from api.web.connections import Limits
 from api.web.descriptors import connections_for, raise_descriptors
 from api.web.server import Server
@@ -74,9 +77,9 @@ async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
         async with running_service(settings, bound.getsockname()[:2]) as service:
             server = Server(service.application, limits)
             service.fault.add_done_callback(lambda _: _stop(server))
-            loop = asyncio.get_running_loop()
+            loop, last_words = asyncio.get_running_loop(), lambda: farewell(settings, service.running())
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.add_signal_handler(number, _stop, server)
+                loop.add_signal_handler(number, partial(_stop, server, last_words))
             on_listening(_url(bound))
             gc.freeze()  # What was made until now stays: the collector need not look at it again.
             await server.serve(sockets=[bound])
@@ -103,13 +106,16 @@ def listening_socket(bind: str) -> socket.socket:
     except OSError as error:
         what = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
         raise CannotListen(
-            f"Cannot listen on {bind}: {what}. Choose another address with --bind or {ENV_PREFIX}BIND; "
+            f"Cannot listen on {bind}: {what}. Choose another with --bind, --port or {variable_of('bind')}; "
             "port 0 takes a free one."
         ) from None
     return bound
 
 
-def _stop(server: Server) -> None:
+def _stop(server: Server, last_words: Callable[[], str] | None = None) -> None:
+    """Let the server end; the first time, say what happens to what runs."""
+    if last_words is not None and not server.should_exit:
+        say(last_words())
     server.should_exit = True
 
 
@@ -119,11 +125,12 @@ def _url(bound: socket.socket) -> str:
 
 
 def _say_where(settings: Settings, url: str) -> None:
-    data = f"in {settings.data_dir} (an embedded Valkey)" if settings.embedded else "in the Redis of TASKPOST_REDIS_URL"
+    redis = f"in the Redis of {settings.label('redis_url')}"
+    data = f"in {settings.data_dir} (an embedded Valkey)" if settings.embedded else redis
     allowed = "allowed" if settings.loopback_callbacks_allowed else "not allowed"
-    click.echo(f"Taskpost listens on {url}, with its documentation at {url}/docs")
-    click.echo(f"Its data is {data}")
-    click.echo(f"Callbacks to loopback addresses (127.0.0.0/8, ::1) are {allowed}")
+    say(f"Taskpost listens on {url}, with its documentation at {url}/docs")
+    say(f"Its data is {data}")
+    say(f"Callbacks to loopback addresses (127.0.0.0/8, ::1) are {allowed}")
 
 
 def _end(exit_code: int, message: str) -> None:

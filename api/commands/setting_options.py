@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_or
 import click
 from pydantic import SecretStr
 
-from api.settings import ENV_PREFIX, Settings
+from api.setting_names import option_of, variable_of
+from api.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ def _options() -> Iterator[Callable[[Command], Command]]:
         group = GROUPS.get(name, group)
         choices = _choices(field.annotation)
         yield click.option(
-            "--" + name.replace("_", "-"),
+            option_of(name),
             name,
             cls=SettingOption,
             group=group,
@@ -86,11 +87,14 @@ def _options() -> Iterator[Callable[[Command], Command]]:
             metavar=f"[{'|'.join(choices)}]" if choices else _metavar(field.annotation),
             help=_help(name, field),
         )
+        if name == "bind":
+            text = f"Port to listen on, in place of that in {variable_of(name)}; 0 takes a free one."
+            yield click.option("--port", cls=SettingOption, group=group, metavar="NUMBER", help=text)
 
 
 def _help(name: str, field: FieldInfo) -> str:
     default = _default(field)
-    notes = [f"[{ENV_PREFIX}{name.upper()}]", *([f"[default: {default}]"] if default else [])]
+    notes = [f"[{variable_of(name)}]", *([f"[default: {default}]"] if default else [])]
     return " ".join([field.description or "", *notes])
 
 

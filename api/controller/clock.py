@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from api.queue.queue import Queue
 
 TICK_SECONDS: Final = 1.0
@@ -21,11 +23,12 @@ _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _TIME_NAMESPACE: Final = Path("/proc/self/ns/time")
 
 
-async def keep_clock(queue: Queue, source: str | None = None) -> None:
-    """Tick once a second, for ever."""
+async def keep_clock(queue: Queue, source: str | None = None, answered: Callable[[], None] = lambda: None) -> None:
+    """Tick once a second, for ever; `answered` is called after each tick."""
     named = source or monotonic_source()
     while True:
         await queue.tick(named, time.monotonic_ns() // 1_000_000)
+        answered()
         await asyncio.sleep(TICK_SECONDS)
 
 

@@ -21,6 +21,7 @@ from api.controller.supervise import cancel, do_all, supervise
 from api.controller.sweep import sweep
 from api.controller.withdraw import Withdrawer
 from api.core.observation import Phase, StopReason
+from api.outage import Outage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -68,8 +69,11 @@ class Controller:
         sender: Sender,
         announced: Callable[[], AsyncIterator[str | None]],
         config: ControllerConfig,
+        *,
+        outage: Outage | None = None,
     ) -> None:
         self._executor = executor
+        self._outage = outage = outage or Outage()
         self._grace_seconds = config.grace_seconds
         self._leadership = Leadership(queue, config.owner)
         book = StartBook()
@@ -83,7 +87,7 @@ class Controller:
             environment=config.environment,
         )
         self._settler = Settler(queue, executor, book, config.limits, config.logs_max_bytes)
-        deliverer = Deliverer(queue, sender, config.retry_seconds)
+        deliverer = Deliverer(queue, sender, config.retry_seconds, outage)
         wakeups = Wakeups()
         self._duties_of_the_leader: Duties = {
             "dispatch": lambda: self._dispatcher.dispatch(wakeups.dispatch),
@@ -93,7 +97,7 @@ class Controller:
             "withdraw": Withdrawer(queue, config.types).withdraw,
         }
         self._duties_of_all: Duties = {
-            "clock": lambda: keep_clock(queue),
+            "clock": lambda: keep_clock(queue, answered=outage.answered),
             "listen": lambda: listen(announced, wakeups),
             "deliver": lambda: deliverer.deliver(wakeups.deliver),
             "lead": lambda: self._leadership.lead(self._lead),
@@ -105,7 +109,7 @@ class Controller:
             stack.push_async_callback(self._executor.close)
             await self._executor.open()
             stack.push_async_callback(self._leadership.resign)
-            doing = asyncio.create_task(supervise("controller", lambda: do_all(self._duties_of_all)))
+            doing = asyncio.create_task(supervise("controller", lambda: do_all(self._duties_of_all, self._outage)))
             stack.push_async_callback(cancel, doing)
             await stop.wait()
             await self._dispatcher.close()
@@ -114,7 +118,7 @@ class Controller:
 
     async def _lead(self) -> None:
         try:
-            await do_all(self._duties_of_the_leader)
+            await do_all(self._duties_of_the_leader, self._outage)
         finally:
             await self._dispatcher.cut_off()
 

@@ -12,6 +12,7 @@ from api.cancellation import is_being_cancelled
 from api.controller.delivery_attempt import Attempts
 from api.controller.delivery_places import Places
 from api.controller.supervise import cancel, wait_at_most
+from api.outage import Outage
 from api.queue.errors import QueueUnavailable
 
 if TYPE_CHECKING:
@@ -35,11 +36,14 @@ LAST_TRIES_SECONDS: Final = 2.0
 class Deliverer:
     """Leases due deliveries and makes their attempts concurrently. A failed claim does not end any of them."""
 
-    def __init__(self, queue: Queue, sender: Sender, retry_seconds: Sequence[float]) -> None:
+    def __init__(
+        self, queue: Queue, sender: Sender, retry_seconds: Sequence[float], outage: Outage | None = None
+    ) -> None:
         self._deliveries = queue.deliveries
         self._places = Places()
         self._attempts = Attempts(queue, sender, retry_seconds, self._places)
         self._tries: set[asyncio.Task[None]] = set()
+        self._outage = outage or Outage()
 
     async def deliver(self, wake: asyncio.Event) -> None:
         """Make attempts as they fall due, for ever. Only the shutdown of the service cancels them."""
@@ -48,7 +52,7 @@ class Deliverer:
         try:
             while True:
                 seconds = None
-                with _going_on():
+                with _going_on(self._outage):
                     seconds = await self._start_due(wake)
                 if seconds is None:
                     await asyncio.sleep(pause)
@@ -82,17 +86,18 @@ class Deliverer:
             await asyncio.sleep(EXTEND_SECONDS)
             leases = [(flight.delivery.task_id, flight.token) for flight in self._places]
             if leases:
-                with _going_on():
+                with _going_on(self._outage):
                     await self._deliveries.extend(leases, LEASE_SECONDS)
 
 
 @contextmanager
-def _going_on() -> Iterator[None]:
+def _going_on(outage: Outage) -> Iterator[None]:
     """Log failures, and go on; a library may even leak `CancelledError`."""
     try:
         yield
     except QueueUnavailable as fault:
-        logger.warning("duty_waits_for_redis", extra={"duty": "deliver", "reason": fault.reason})
+        if (facts := outage.failed()) is not None:
+            logger.warning("duty_waits_for_redis", extra={"duty": "deliver", "reason": fault.reason} | facts)
     except (Exception, asyncio.CancelledError) as fault:
         if isinstance(fault, asyncio.CancelledError) and is_being_cancelled():
             raise

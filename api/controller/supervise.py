@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from api.cancellation import cancel, is_being_cancelled
+from api.outage import Outage
 from api.queue.errors import NotLeading, QueueUnavailable
 
 if TYPE_CHECKING:
@@ -20,24 +21,28 @@ FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 
 
-async def supervise(name: str, duty: Callable[[], Awaitable[None]]) -> None:
-    """Run a duty for ever, again after a growing pause whenever it ends or fails. Ends only by being cancelled."""
-    pause = FIRST_PAUSE_SECONDS
+async def supervise(name: str, duty: Callable[[], Awaitable[None]], outage: Outage | None = None) -> None:
+    """Run a duty for ever, again after a growing pause whenever it ends or fails. Ends only by being cancelled.
+
+    `outage` is shared by all duties that ask the same Redis.
+    """
+    pause, outage = FIRST_PAUSE_SECONDS, outage or Outage()
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
-        await _run_once(name, duty)
+        await _run_once(name, duty, outage)
         if loop.time() - began > LONGEST_PAUSE_SECONDS:
             pause = FIRST_PAUSE_SECONDS
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-async def _run_once(name: str, duty: Callable[[], Awaitable[None]]) -> None:
+async def _run_once(name: str, duty: Callable[[], Awaitable[None]], outage: Outage) -> None:
     try:
         await duty()
     except QueueUnavailable as fault:
-        logger.warning("duty_waits_for_redis", extra={"duty": name, "reason": fault.reason})
+        if (facts := outage.failed()) is not None:
+            logger.warning("duty_waits_for_redis", extra={"duty": name, "reason": fault.reason} | facts)
     except NotLeading:
         logger.warning("duty_refused", extra={"duty": name})
     except asyncio.CancelledError:
@@ -48,13 +53,13 @@ async def _run_once(name: str, duty: Callable[[], Awaitable[None]]) -> None:
         logger.exception("duty_failed", extra={"duty": name})
 
 
-async def do_all(duties: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+async def do_all(duties: Mapping[str, Callable[[], Awaitable[None]]], outage: Outage | None = None) -> None:
     """Run duties side by side, each supervised, until cancelled.
 
     Raises:
         RuntimeError: if one ends all the same. Then all are cancelled, so that the caller can start them again.
     """
-    running = [asyncio.create_task(supervise(name, duty), name=name) for name, duty in duties.items()]
+    running = [asyncio.create_task(supervise(name, duty, outage), name=name) for name, duty in duties.items()]
     try:
         ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -113,7 +113,7 @@ class _Server:
             raise ValkeyError(
                 f"The embedded Valkey ({self._binary}) does not run on {self._directory}. The end of its log, "
                 f"{self._log}:\n{ADVICE.sub('', output.tail(self._log)).strip()}\n"
-                "Copy that directory before you change anything in it, or set TASKPOST_DATA_DIR to a new one."
+                "Copy that directory before you change anything in it, or name another (--data-dir, TASKPOST_DATA_DIR)."
             )
 
     async def _runs(self) -> bool:

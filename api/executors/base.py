@@ -82,6 +82,8 @@ class Executor(Protocol):
     stop_deletes_log: bool = False
     trouble: str | None = None
     """Why no attempt at all can be started now, if so."""
+    running: int = 0
+    """How many attempts run now that end with the service."""
     own_addresses: Sequence[tuple[str, int]] = ()
     """Hosts and ports of the place that attempts run in: no callback may go there."""
 

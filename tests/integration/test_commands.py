@@ -56,12 +56,13 @@ def test_serve_says_in_three_lines_where_it_is(data_directory):
     assert lines == [
         f"Its data is in {data_directory} (an embedded Valkey)",
         "Callbacks to loopback addresses (127.0.0.0/8, ::1) are allowed",
+        "Taskpost stops: no task is running. Tasks that wait run when Taskpost starts again.",
     ]
 
 
 def test_every_setting_is_an_option_too():
     helped = run("serve", "--help").stdout
-    for words in ("--bind VALUE", "[TASKPOST_BIND]", "--data-dir VALUE", "--callback-allow-loopback"):
+    for words in ("--bind VALUE", "[TASKPOST_BIND]", "--port NUMBER", "--data-dir VALUE", "--callback-allow-loopback"):
         assert words in helped
 
 
@@ -89,17 +90,17 @@ def test_the_options_of_serve_are_in_groups_with_choices_and_defaults():
     ("options", "exit_code", "words"),
     [
         (["--redis-url", "redis://127.0.0.1/abc"], 2, "the path of the address is the number of a database"),
-        (["--concurrency", "none"], 2, "TASKPOST_CONCURRENCY is 'none': Input should be a valid integer"),
-        (["--executor", "kubernetes"], 2, "TASKPOST_EXECUTOR is 'kubernetes'"),
-        (["--redis-url", "ftp://x"], 2, "TASKPOST_REDIS_URL cannot be used: the scheme is not one of"),
-        (["--task-modules", "no.such"], 2, "TASKPOST_TASK_MODULES: task module 'no.such' cannot be imported"),
+        (["--concurrency", "none"], 2, "--concurrency is 'none': Expected a whole number from 1 to 10000"),
+        (["--executor", "kubernetes"], 2, "--executor is 'kubernetes': that needs TASKPOST_REDIS_URL,"),
+        (["--redis-url", "ftp://x"], 2, "--redis-url is (not shown): the scheme is not one of"),
+        (["--task-modules", "no.such"], 2, "--task-modules: task module 'no.such' cannot be imported"),
         (
             ["--type-concurrency", "nope=1"],
             2,
-            "TASKPOST_TYPE_CONCURRENCY names nope; the task types here are",
+            "--type-concurrency names nope; the task types here are",
         ),
-        (["--signing-keys", "hush"], 2, "TASKPOST_SIGNING_KEYS is (not shown): a signing key begins with whsec_"),
-        (["--signing-keys-file", "/no/such"], 2, "TASKPOST_SIGNING_KEYS_FILE cannot be read"),
+        (["--signing-keys", "hush"], 2, "--signing-keys is (not shown): a signing key begins with whsec_"),
+        (["--signing-keys-file", "/no/such"], 2, "--signing-keys-file cannot be read"),
         (["--bind", "192.0.2.1:80"], 1, "Cannot listen on 192.0.2.1:80"),
         (["--bind", "no-such-host.invalid:80"], 1, "Cannot listen on no-such-host.invalid:80"),
         (["--bind", f"{'a' * 64}.example:80"], 1, "cannot be the name of a host"),
@@ -118,7 +119,9 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path):
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = run("serve", "--data-dir", str(tmp_path / "data"), "--bind", bind)
     assert ended.returncode == 1
-    assert f"Cannot listen on {bind}: another program listens there. Choose another address" in ended.stderr
+    assert (
+        f"Cannot listen on {bind}: another program listens there. Choose another with --bind, --port or" in ended.stderr
+    )
 
 
 def test_a_data_directory_that_cannot_be_is_named(tmp_path):
@@ -203,7 +206,7 @@ def test_a_service_with_such_a_cluster_ends_with_the_reason(tmp_path):
     options = ("--executor", "kubernetes", *needed, "--kubeconfig", str(path))
     ended = run("serve", "--data-dir", str(tmp_path / "data"), "--bind", "127.0.0.1:0", *options)
     assert ended.returncode == 2
-    assert f"TASKPOST_EXECUTOR is 'kubernetes': {path} cannot be used" in ended.stderr
+    assert f"--executor is 'kubernetes': {path} cannot be used" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -16,7 +16,7 @@ import psutil
 from taskpost import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -29,11 +29,19 @@ POLL_SECONDS = 0.02
 class ServiceProcess:
     """`python -m api` on a free port and a data directory, with settings of its own.
 
-    `descriptors` are the soft and the hard limit of its descriptors.
+    `descriptors` are the soft and the hard limit of its descriptors, `options` what follows `serve` on a command line.
     """
 
-    def __init__(self, data_directory: Path, *, descriptors: tuple[int, int] | None = None, **settings: object) -> None:
+    def __init__(
+        self,
+        data_directory: Path,
+        *,
+        descriptors: tuple[int, int] | None = None,
+        options: Sequence[str] = (),
+        **settings: object,
+    ) -> None:
         self._data_directory = data_directory
+        self._options = options
         self._limited: list[str] = []
         if descriptors is not None:
             limits = "ulimit -S -n {} && ulimit -H -n {}".format(*descriptors)
@@ -60,7 +68,7 @@ class ServiceProcess:
         environment |= {f"TASKPOST_{name.upper()}": str(value) for name, value in (settings | self._settings).items()}
         with self.log_path.open("a") as log:
             self._process = subprocess.Popen(
-                [*self._limited, sys.executable, "-P", "-m", "api"],
+                [*self._limited, sys.executable, "-P", "-m", "api", *self._options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import traceback
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from api import defaults as module
 from api.defaults import default_data_directory
 from api.setting_forms import split_bind, split_own_name
+from api.setting_rules import check_executor
 from api.settings import Settings, SettingsError, read_settings
 
 KEY = "whsec_" + "A" * 32
@@ -19,8 +21,9 @@ KEY = "whsec_" + "A" * 32
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch):
-    for name in Settings.model_fields:
-        monkeypatch.delenv(f"TASKPOST_{name.upper()}", raising=False)
+    for name in list(os.environ):
+        if name.upper().startswith("TASKPOST_"):
+            monkeypatch.delenv(name)
 
 
 def test_defaults_are_those_of_one_machine(monkeypatch, tmp_path):
@@ -41,6 +44,17 @@ def test_in_a_cluster_the_executor_is_kubernetes(monkeypatch, tmp_path):
     token.touch()
     monkeypatch.setattr(module, "SERVICE_ACCOUNT_TOKEN", token)
     assert (read_settings().executor, read_settings().concurrency) == ("kubernetes", 10)
+
+
+def test_an_executor_that_was_found_and_not_set_says_why(monkeypatch, tmp_path):
+    token = tmp_path / "token"
+    token.touch()
+    monkeypatch.setattr(module, "SERVICE_ACCOUNT_TOKEN", token)
+    with pytest.raises(ValueError, match=r"TASKPOST_EXECUTOR is 'kubernetes', since a .*token is mounted.*REDIS_URL"):
+        check_executor(read_settings())
+    with pytest.raises(ValueError, match="--executor is 'kubernetes': that needs TASKPOST_RUNNER_IMAGE, TASKPOST_RUN"):
+        check_executor(read_settings(executor="kubernetes", redis_url="redis://h"))
+    check_executor(read_settings(executor="local"))
 
 
 def test_the_environment_is_read_and_an_option_goes_before_it(monkeypatch):
@@ -70,44 +84,72 @@ def test_lists_may_be_empty(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("concurrency", "many", "TASKPOST_CONCURRENCY is 'many': Input should be a valid integer"),
-        ("concurrency", "0", "TASKPOST_CONCURRENCY is '0': Input should be greater than or equal to 1"),
-        ("bind", "8000", "TASKPOST_BIND is '8000': host:port is wanted"),
+        ("concurrency", "many", "is 'many': Expected a whole number from 1 to 10000. Slots"),
+        ("concurrency", "0", "is '0': Expected a whole number from 1 to 10000. Slots"),
+        ("concurrency", "2.5", "is '2.5': Expected a whole number from 1 to 10000. Slots"),
+        ("bind", "8000", "is '8000': host:port is wanted"),
         ("bind", "127.0.0.1:99999", "host:port is wanted"),
+        ("bind", f"127.0.0.1:{'9' * 5000}", "host:port is wanted"),
         ("bind", "::1:80", "host:port is wanted"),
-        ("executor", "docker", "Input should be 'local' or 'kubernetes'"),
-        ("instance", "a b", "TASKPOST_INSTANCE is 'a b': a name of 1 to 63"),
+        ("executor", "docker", "Expected local or kubernetes"),
+        ("instance", "a b", "is 'a b': a name of 1 to 63"),
         ("root_path", "tasks/", "a path that begins with '/'"),
-        ("type_concurrency", "sleep", "TASKPOST_TYPE_CONCURRENCY is 'sleep'"),
-        ("callback_retry_seconds", "5,-1", "TASKPOST_CALLBACK_RETRY_SECONDS is '5,-1'"),
-        ("callback_retry_seconds", "inf", "TASKPOST_CALLBACK_RETRY_SECONDS is 'inf'"),
-        ("retention_seconds", "inf", "TASKPOST_RETENTION_SECONDS is 'inf'"),
-        ("type_concurrency", "sleep=0", "greater than or equal to 1"),
+        ("type_concurrency", "sleep", "is 'sleep': Expected a whole number for sleep. Slots"),
+        ("callback_retry_seconds", "5,-1", "is '5,-1': Expected a number above 0. Pauses"),
+        ("callback_retry_seconds", "inf", "is 'inf': Expected a number up to 315360000. Pauses"),
+        ("retention_seconds", "inf", "is 'inf': Expected a number above 0 and up to 315360000. Time"),
+        ("type_concurrency", "sleep=0", "Expected a number of at least 1 for sleep"),
         ("type_concurrency", "sleep=1,sleep=2", "a task type is named twice"),
         ("cors_origins", "foo", "origins are wanted, e.g. https://tasks.example.com"),
         ("allowed_hosts", "http://a", "Expected host names without a port, e.g. tasks.example.com"),
         ("allowed_hosts", "a.example:80", "Expected host names without a port"),
-        ("keep_alive_seconds", "0", "TASKPOST_KEEP_ALIVE_SECONDS is '0'"),
-        ("log_level", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("keep_alive_seconds", "0", "is '0': Expected a number above 0 and up to 3600. Time"),
+        ("log_level", "loud", "is 'loud': Expected debug, info, warning or error. The least"),
+        ("redis_exclusive", "maybe", "is 'maybe': Expected true or false. Whether"),
+        ("redis_url", "ftp://h", "is (not shown): the scheme is not one of redis, rediss"),
+        ("redis_url", "redis+sentinel://h", "is (not shown): a Sentinel address has the form redis+sentinel://host"),
+        ("queue_max_length", "9" * 5000, "9...: Expected a whole number of at least 1. Tasks"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch, name, value, words):
-    monkeypatch.setenv(f"TASKPOST_{name.upper()}", value)
+def test_a_wrong_value_is_named_with_what_is_allowed_and_by_what_the_user_typed(monkeypatch, name, value, words):
+    variable, option = f"TASKPOST_{name.upper()}", f"--{name.replace('_', '-')}"
+    monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as fault:
         read_settings()
+    assert str(fault.value).startswith(f"{variable} is ")
     assert words in str(fault.value)
-    monkeypatch.delenv(f"TASKPOST_{name.upper()}")
+    assert len(str(fault.value)) < 1000
     with pytest.raises(SettingsError) as fault:
         read_settings(**{name: value})
+    assert str(fault.value).startswith(f"{option} is ")
     assert words in str(fault.value)
+
+
+PYDANTIC = ("Input should", "Value error", "valid integer", "unable to", "pydantic", "For further", "another value")
+GARBAGE = (
+    "x", "nan", "inf", "-1", "0", "5.5", "1e999", "1" * 5000, "a=b", "=", "[", "{}", "null", ":", "\udcff",
+    "\x1b[31m\n", 5, -1, 1.5, [], [1], {"a": 1}, object(), b"x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", GARBAGE, ids=lambda value: repr(value)[:20])
+def test_no_message_has_the_words_of_pydantic(value):
+    with pytest.raises(SettingsError) as fault:
+        read_settings(**dict.fromkeys(Settings.model_fields, value))
+    for line in str(fault.value).splitlines():
+        assert line.startswith("--")
+        assert line.isprintable()
+        assert not [words for words in PYDANTIC if words in line], line
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"undelivered_max_bytes_per_receiver": 1000}, "TASKPOST_UNDELIVERED_MAX_BYTES_PER_RECEIVER is 1000"),
-        ({"result_max_bytes": 64 * 1024 * 1024}, "one result of TASKPOST_RESULT_MAX_BYTES"),
-        ({"undelivered_max_bytes": 10_000_000}, "TASKPOST_UNDELIVERED_MAX_BYTES is 10000000"),
+        ({"undelivered_max_bytes_per_receiver": 1000}, "--undelivered-max-bytes-per-receiver is 1000"),
+        ({"undelivered_max_bytes_per_receiver": 1000}, "one result of TASKPOST_RESULT_MAX_BYTES"),
+        ({"result_max_bytes": 64 * 1024 * 1024}, "one result of --result-max-bytes"),
+        ({"result_max_bytes": 64 * 1024 * 1024}, "TASKPOST_UNDELIVERED_MAX_BYTES_PER_RECEIVER is 33554432"),
+        ({"undelivered_max_bytes": 10_000_000}, "--undelivered-max-bytes is 10000000"),
     ],
 )
 def test_a_bound_that_no_result_fits_into_stops_the_start(given, words):
@@ -116,14 +158,73 @@ def test_a_bound_that_no_result_fits_into_stops_the_start(given, words):
     assert words in str(fault.value)
 
 
-def test_every_wrong_value_is_named_at_once():
+def test_every_wrong_value_is_named_at_once(monkeypatch):
+    monkeypatch.setenv("TASKPOST_CONCURENCY", "4")
+    monkeypatch.setenv("TASKPOST_MAX_ATTEMPTS", "y")
     with pytest.raises(SettingsError) as fault:
-        read_settings(concurrency="x", max_attempts="y", no_such_thing="z")
+        read_settings(concurrency="x", no_such_thing="z", port="http")
     assert [line.split()[0] for line in str(fault.value).splitlines()] == [
-        "TASKPOST_CONCURRENCY",
+        "TASKPOST_CONCURENCY",
+        "--port",
+        "--concurrency",
         "TASKPOST_MAX_ATTEMPTS",
-        "TASKPOST_NO_SUCH_THING",
+        "--no-such-thing",
     ]
+
+
+def test_a_variable_in_lower_case_is_read_and_shown(monkeypatch):
+    monkeypatch.setenv("taskpost_max_attempts", "y")
+    with pytest.raises(SettingsError, match="TASKPOST_MAX_ATTEMPTS is 'y'"):
+        read_settings()
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "Debug", " debug "])
+def test_choices_may_be_in_upper_case(monkeypatch, level):
+    assert read_settings(log_level=level).log_level == "debug"
+    monkeypatch.setenv("TASKPOST_LOG_LEVEL", level)
+    monkeypatch.setenv("TASKPOST_EXECUTOR", "LOCAL")
+    settings = read_settings(log_format="JSON", callback_keep_answers="Public")
+    assert (settings.log_level, settings.executor) == ("debug", "local")
+    assert (settings.log_format, settings.callback_keep_answers) == ("json", "public")
+
+
+@pytest.mark.parametrize(
+    ("environment", "option", "port", "bind"),
+    [
+        (None, None, "9000", "127.0.0.1:9000"), (None, None, "0", "127.0.0.1:0"),
+        ("0.0.0.0:80", None, "9", "0.0.0.0:9"),
+        ("[::1]:80", None, "9000", "[::1]:9000"), ("0.0.0.0:80", "localhost:9", "9", "localhost:9"),
+        (None, "0.0.0.0", "9", "0.0.0.0:9"), (None, "[::]", "9", "[::]:9"), (None, "::1", "9", "[::1]:9"),
+        (None, "0.0.0.0:9", None, "0.0.0.0:9"), (None, "0.0.0.0:9", "", "0.0.0.0:9"),
+    ],
+)  # fmt: skip
+def test_a_port_is_that_of_the_address(monkeypatch, environment, option, port, bind):
+    if environment:
+        monkeypatch.setenv("TASKPOST_BIND", environment)
+    settings = read_settings(bind=option, port=port)
+    assert settings.bind == bind
+    assert settings.label("bind") == ("--bind" if option else "TASKPOST_BIND")
+
+
+@pytest.mark.parametrize(
+    ("bind", "port", "words"),
+    [
+        (None, "http", "--port is 'http': Expected a whole number from 0 to 65535"),
+        (None, "65536", "--port is '65536': Expected a whole number from 0 to 65535"),
+        (None, "-1", "--port is '-1': Expected"), (None, "9" * 5000, "9...: Expected a whole number"),
+        ("0.0.0.0:80", "81", "--bind is '0.0.0.0:80' and --port is '81': both name a port. Leave one of them out"),
+    ],
+)  # fmt: skip
+def test_a_port_that_is_none_or_one_too_many_is_named(bind, port, words):
+    with pytest.raises(SettingsError) as fault:
+        read_settings(bind=bind, port=port)
+    assert words in str(fault.value)
+
+
+def test_a_port_in_a_variable_is_that_of_kubernetes(monkeypatch):
+    monkeypatch.setenv("TASKPOST_PORT", "tcp://10.96.0.7:80")
+    assert read_settings().bind == "127.0.0.1:8000"
+    assert read_settings(port="9000").bind == "127.0.0.1:9000"
 
 
 def test_a_secret_is_not_shown_when_it_is_wrong():
@@ -165,7 +266,7 @@ def test_a_secret_that_is_malformed_is_in_no_message(monkeypatch, tmp_path, name
         said = told.output + told.stderr + "".join(traceback.format_exception(told.exception))
         assert told.exit_code == 2, said
         assert SECRET not in said
-        assert f"TASKPOST_{name.upper()}" in said
+        assert (f"TASKPOST_{name.upper()}" if environment else f"--{name.replace('_', '-')}") in said
 
 
 def test_no_secret_is_in_what_is_shown_of_settings_and_attempts():
@@ -232,7 +333,7 @@ def test_own_names(text, name):
     "text", ["http://a.example", "a.example:0", "a.example:99999", "a b", "-", "*", "*.a:80", "a/b"]
 )
 def test_own_names_of_another_form_are_refused(text):
-    with pytest.raises(SettingsError, match="TASKPOST_CALLBACK_OWN_NAMES"):
+    with pytest.raises(SettingsError, match="--callback-own-names"):
         read_settings(callback_own_names=[text])
 
 
@@ -243,8 +344,7 @@ def test_callbacks_to_loopback_need_a_service_on_loopback(bind):
     assert not read_settings(bind=bind).loopback_callbacks_allowed
     with pytest.raises(SettingsError) as fault:
         read_settings(bind=bind, callback_allow_loopback=True)
-    assert "TASKPOST_CALLBACK_ALLOW_LOOPBACK is true" in str(fault.value)
-    assert f"TASKPOST_BIND is '{bind}'" in str(fault.value)
+    assert f"--callback-allow-loopback is true and --bind is '{bind}'" in str(fault.value)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +388,6 @@ def test_without_a_home_the_data_directory_is_asked_for(monkeypatch):
 
 
 def test_replicas_that_can_never_be_there_stop_the_start():
-    with pytest.raises(SettingsError, match=r"TASKPOST_REDIS_MIN_REPLICAS is 2; .*no replicas.*TASKPOST_REDIS_URL"):
+    with pytest.raises(SettingsError, match=r"--redis-min-replicas is 2; .*no replicas.*TASKPOST_REDIS_URL"):
         read_settings(redis_min_replicas="2")
     assert read_settings(redis_min_replicas="2", redis_url="redis://127.0.0.1").redis_min_replicas == 2

@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from api.executors.kubernetes.pod_rules import HIGHEST_USER, pod_faults, whole_faults
 from api.executors.kubernetes.quantities import excess_faults, resource_faults
+from api.expected import expected
 from api.text import visible
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ Object = dict[str, Any]
 User = Annotated[int, Field(ge=1, le=HIGHEST_USER)]
 """Not root."""
 
+MAX_FAULTS: Final = 50
+"""How many faults are listed."""
 OF_THE_RUNNER: Final = frozenset({"command", "env", "volume_mounts"})
 
 
@@ -164,7 +167,9 @@ def read_pod_file(path: Path | None, secrets: Collection[str] = ()) -> PodFile:
     try:
         pods = PodFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
         of_all = pods.of_type(None, "")
-    except (OSError, ValidationError, ValueError, RecursionError) as error:
+    except ValidationError as error:
+        raise PodFileInvalid("\n".join(f"{path}: {fault}" for fault in _faults(error))) from None
+    except (OSError, ValueError, RecursionError) as error:
         raise PodFileInvalid(f"{path}: {error}") from None
     given = {to_camel(name): value for name, value in of_all.model_dump(exclude_none=True).items()}
     given |= {chart: given.pop(ours) for ours, chart in _CHART_NAMES.items() if ours in given}
@@ -176,6 +181,14 @@ def read_pod_file(path: Path | None, secrets: Collection[str] = ()) -> PodFile:
     if found:
         raise PodFileInvalid("\n".join(f"{path}: default.{where}: {visible(what)}" for where, what in found))
     return pods
+
+
+def _faults(error: ValidationError) -> Iterator[str]:
+    """Yield the place of each fault in the file, and what is expected there."""
+    for fault in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
+        where = ".".join(map(str, fault["loc"]))
+        where = where if error.title == PodFile.__name__ else f"default.{where}"
+        yield f"{visible(where)}: {expected(fault)}" if where else expected(fault)
 
 
 def _literal(argument: str) -> str:

@@ -94,6 +94,11 @@ class LocalExecutor(Executor):
             raise StartError(f"no directory can be made for an attempt: {error}") from error
         return "attempts are processes of this machine"
 
+    @property
+    def running(self) -> int:  # type: ignore[override]
+        """How many attempts run now."""
+        return sum(attempt.observation.phase is Phase.ALIVE for attempt in self._attempts.values())
+
     async def open(self) -> None:
         """Find the attempts that an earlier service left."""
         for attempt_id, survivor in await asyncio.to_thread(find_attempts, self._directory):

@@ -283,7 +283,7 @@ async def test_a_leader_whose_loops_have_ended_calls_redis_no_more_often_than_be
 async def test_a_supervised_loop_that_ends_all_the_same_ends_the_others_and_says_so(monkeypatch):
     ended = []
 
-    async def broken(name, duty):
+    async def broken(name, duty, outage):
         if name == "broken":
             return
         try:
