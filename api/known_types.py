@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from api.core.input_schema import InputSchemaError, compile_schema
 from api.settings import SettingsError
-from runner.contract import Env
 from runner.tasks.registry import TaskModuleError, load_all
 from runner.texts import error_text
 
@@ -26,11 +25,12 @@ def known_types(settings: Settings) -> Mapping[str, TaskType]:
     Raises:
         SettingsError: if a module cannot be imported, or a type of one cannot be used; it names all of these.
     """
+    label = settings.label("task_modules")
     try:
         known = load_all(settings.task_modules, settings.task_path)
     except TaskModuleError as error:
-        raise SettingsError(f"{Env.TASK_MODULES}: {error}") from None
-    faults = [f"{Env.TASK_MODULES}: task type {name}: {why}" for name, one in known.items() if (why := _fault(one))]
+        raise SettingsError(f"{label}: {error}") from None
+    faults = [f"{label}: task type {name}: {why}" for name, one in known.items() if (why := _fault(one))]
     if faults:
         raise SettingsError("\n".join(faults))
     return known

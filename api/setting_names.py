@@ -108,6 +108,7 @@ def _message(variable: str, text: str, settings: Collection[str]) -> str:
 
 def _likeness(one: str, other: str) -> float:
     """Return how alike two names are, from 0 to 1. The order of their words counts less than the words."""
+    one = one[:MAX_SHOWN_CHARACTERS]  # the time grows with the square of the length
     in_order = SequenceMatcher(None, one, other).ratio()
     return max(in_order, 0.95 * SequenceMatcher(None, _sorted_words(one), _sorted_words(other)).ratio())
 

@@ -64,7 +64,7 @@ BAD_FILES = {
     "--signing-keys-file": "hush",
     "--callback-ca-file": "no certificate",
     "--callback-certificate-file": "no certificate",
-    "--task-types-file": "task_types: [",
+    "--task-types-file": "",  # one that is not there
     "--kubeconfig": "[1, 2]",
     "--pod-file": '{"default": {"image": 5, "imagee": "x"}}',
 }
@@ -74,7 +74,8 @@ IN_A_CLUSTER = ("--executor", "kubernetes", "--redis-url", NOT_THERE, "--runner-
 @pytest.mark.parametrize("option", BAD_FILES)
 def test_a_file_is_checked_before_a_valkey_is_started(tmp_path, option):
     path = tmp_path / "file"
-    path.write_text(BAD_FILES[option])
+    if BAD_FILES[option]:
+        path.write_text(BAD_FILES[option])
     needed = IN_A_CLUSTER if option in {"--kubeconfig", "--pod-file"} else ()
     ended = run(tmp_path / "data", option, str(path), *needed)
     assert ended.returncode == 2
