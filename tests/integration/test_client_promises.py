@@ -76,6 +76,7 @@ CASES = [
     case("result", "NotFound", lambda world: world.client.result(NOWHERE)),
     case("result", "Conflict", lambda world: world.client.result(world.running)),
     case("result", "ApiError", lambda world: world.client.result(world.dropped), 410),
+    case("log", "NotFound", lambda world: world.client.log(NOWHERE)),
     case("deliveries", "NotFound", lambda world: world.client.deliveries(NOWHERE)),
     case("redeliver", "NotFound", lambda world: world.client.redeliver(NOWHERE)),
     case("redeliver", "Conflict", lambda world: world.client.redeliver(world.running)),
