@@ -100,7 +100,7 @@ def test_the_answer_is_not_kept_by_anybody(service, method):
 
 
 def test_a_receiver_that_is_not_there_fails_the_check(service):
-    told = run("--url", service.url, "--result-url", "http://127.0.0.1:1/", "--wait", "2s")
+    told = run("--url", service.url, "--result-url", "http://127.0.0.1:1/", "--wait", "30s")
     assert told.returncode == 1
     assert "Waiting for egress: the callback to http://127.0.0.1:1/ is " in told.stderr
     assert told.stdout.splitlines()[-1].split()[:2] == ["failed", "egress"]

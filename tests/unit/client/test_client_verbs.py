@@ -348,6 +348,6 @@ def test_the_summary_of_a_verb_is_the_first_sentence_of_its_help(name: str) -> N
     verb = verbs.all_verbs()[name]
     command = verbs.load(verb)
     assert isinstance(command, click.Command)
-    assert verb.summary is not None
+    assert verb.summary is not None, f"{name} has no entry point of the group {verbs.SUMMARIES}: is it installed anew?"
     first = (command.help or "").split("\n\n")[0].replace("\n", " ")
     assert verbs.summary_of(verb) == first
