@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -72,3 +73,24 @@ def test_types_are_added_as_the_page_says_and_removed_without_a_restart(release,
     assert release.task(running)["task_status"] == "running"
     assert of_service(release) == before
     release.call("DELETE", f"/api/tasks/{running}")
+
+
+FAULTY = """
+task_types:
+  right: {python: acme.tasks:word_count, input_schema: {type: object}}
+  Wrong: {python: acme.tasks:word_count, input_schema: {type: object}}
+  worse: {image: bad image!, command: [a], input_schema: {type: array}}
+"""
+
+
+@pytest.mark.parametrize(("text", "right"), [(FAULTY, {"right", "fibonacci"}), ("task_types: [", {"fibonacci"})])
+def test_a_faulty_file_does_not_stop_a_new_pod_from_serving_the_types_that_are_right(release, text, right):
+    """The chart refuses such files, so this one comes from elsewhere."""
+    changed = json.dumps({"data": {"task-types.yaml": text}})
+    release.kubectl("patch", "configmap", f"{release.prefix}-task-types", "--type=merge", "--patch", changed)
+    release.kubectl("rollout", "restart", f"deployment/{release.prefix}")
+    release.kubectl("rollout", "status", f"deployment/{release.prefix}", "--timeout=90s")
+    release.forward.close()
+    until(lambda: right <= offered(release), 30, "the right types")
+    assert not {"Wrong", "worse"} & offered(release)
+    assert release.ended(release.submit("fibonacci", {"n": 10}))["task_status"] == "done"
