@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
 from taskpost import Client
-from taskpost.cli.progress import follow
+from taskpost.cli.progress import Terminal, follow
 from taskpost.receiver import Received, Receiver, SignatureInvalid, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import Console
     from taskpost import Task
 
 TASKS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
@@ -45,7 +45,7 @@ def demo() -> None:
 
     The service is a new one on a free port, and is gone afterwards.
     """
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -149,6 +150,15 @@ def test_a_demo_that_is_ended_leaves_nothing(number):
     assert demo.returncode == 128 + number
     assert not directory.exists()
     assert runners_of(directory) == []
+
+
+def test_a_demo_that_nobody_reads_leaves_nothing():
+    before = set(Path(tempfile.gettempdir()).glob("taskpost-demo-*"))
+    with subprocess.Popen([TASKPOST, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        demo.stdout.close()
+        said = demo.stderr.read()
+    assert (demo.returncode, said) == (0, "")
+    assert set(Path(tempfile.gettempdir()).glob("taskpost-demo-*")) <= before
 
 
 def test_a_terminal_that_closes_ends_a_service_in_good_order(data_directory):

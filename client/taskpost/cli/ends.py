@@ -39,13 +39,11 @@ def follow_to_end(
     Raises:
         Failure: if the time is over; it says how to go on.
     """
-    from rich.console import Console  # noqa: PLC0415 - a fifth of a second, for those who wait
-
-    from taskpost.cli.progress import follow  # noqa: PLC0415
+    from taskpost.cli.progress import Terminal, follow  # noqa: PLC0415 - rich takes a fifth of a second to import
 
     goes_on = _goes_on(session, [printable(task.task_id) for task in tasks])
     try:
-        ended = follow(client, tasks, Console(stderr=True), timeout_seconds=timeout_seconds)
+        ended = follow(client, tasks, Terminal(stderr=True), timeout_seconds=timeout_seconds)
     except WaitTimeout as error:
         raise Failure(str(error), ExitCode.GAVE_UP_WAITING, *goes_on) from error
     except KeyboardInterrupt:

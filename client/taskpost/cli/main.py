@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from taskpost.cli import verbs
 from taskpost.cli.faults import ExitCode, error_document, failure
 from taskpost.cli.nearest import did_you_mean
 from taskpost.cli.options import wants_json
-from taskpost.cli.output import print_json
+from taskpost.cli.output import drop_output, print_json
 from taskpost.cli.session import URL_HELP, Session
 from taskpost.errors import TaskpostError
 
@@ -126,8 +125,5 @@ def _until_nobody_reads() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        with suppress(OSError, ValueError):  # what is still to be written goes nowhere
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
+        drop_output()
         raise click.exceptions.Exit(ExitCode.OK) from None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -38,6 +40,14 @@ def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
 def print_body(body: bytes) -> None:
     """Print the very bytes of an outcome, but on a terminal the same JSON with what could steer it escaped."""
     click.echo(escaped(body.decode("utf-8", "backslashreplace")) if sys.stdout.isatty() else body)
+
+
+def drop_output() -> None:
+    """Let what is still to be written to stdout go nowhere: its reader has gone."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def columns() -> int:

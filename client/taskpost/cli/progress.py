@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from taskpost.cli.output import printable, state_line
@@ -12,10 +17,19 @@ from taskpost.cli.output import printable, state_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rich.console import Console
-
     from taskpost.client import Client
     from taskpost.models import Task
+
+
+class Terminal(Console):
+    """A console whose reader may go: that ends the command, and is not a failure of it."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what `taskpost` ends with 0 for. A thread beside it just ends."""
+        self.quiet = True
+        if threading.current_thread() is threading.main_thread():
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        sys.exit(0)
 
 
 def follow(

@@ -80,6 +80,18 @@ def test_output_that_nobody_reads_is_no_failure(arguments: list[str], service: S
     assert process.returncode == 0
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a broken pipe is another error elsewhere")
+def test_progress_that_nobody_reads_is_no_failure(service: Service) -> None:
+    service.on("GET", TARGET, Reply(body=task("running")), Reply(body=task("done")))
+
+    with started(service, ["wait", TASK_ID]) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        process.communicate(timeout=30)
+
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["-V"], ["lst"], ["completion", "bash"], ["list", "--help"]])
 def test_help_imports_no_library_that_it_does_not_need(arguments: list[str]) -> None:
     slow = ("httpx", "rich", "pydantic", "fastapi", "redis", "api.settings", "api.app", "http.server")
