@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import random
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from api.executors.kubernetes.pods import PodFile
 from api.type_file import MAX_FAULTS, check_type_file, fault_lines
 from api.type_rules import is_image
 from runner.contract import ErrorCode
@@ -241,3 +245,79 @@ def test_a_file_with_very_many_faults_is_read_in_seconds(tmp_path, text):
     lines = fault_lines(check(tmp_path, text))
     assert time.process_time() - begin < 5
     assert lines and len(lines) <= MAX_FAULTS + 1 and max(map(len, lines)) < 1000
+
+
+WHOLE = """
+task_types:
+  x:
+    python: a:b
+    image: y
+    input_schema: {type: object, required: [a], properties: {a: {type: integer, items: {}}}, $defs: {b: {$ref: "#/$defs/b"}}, anyOf: [{}]}
+    example: {a: 1}
+    retries: 1
+    retry_on: [crashed]
+    env: {A: b}
+    pod:
+      resources: {requests: {cpu: 1}, limits: {cpu: 2}, claims: [{name: a}]}
+      tolerations: [{key: a, operator: Exists}]
+      affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a, labelSelector: {matchLabels: {a: b}}}]}}
+      env: [{name: A, value: b}, {name: B, valueFrom: {secretKeyRef: {name: a, key: b}}}]
+      volumes: [{name: a, emptyDir: {}}, {name: b, secret: {secretName: c}}]
+      volumeMounts: [{name: a, mountPath: /a, subPath: b}]
+      annotations: {a: b}
+      labels: {a: b}
+      nodeSelector: {a: b}
+      imagePullSecrets: [a]
+      queueName: q
+    egress: [{to: [{ipBlock: {cidr: 1.2.3.4/32}}], ports: [{port: 1}]}]
+  sleep: {example: {seconds: 1}, pod: {resources: {requests: {memory: 1Gi}}}}
+"""
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    "",
+    "x",
+    "\0",
+    "a" * 300,
+    [],
+    [1],
+    [None],
+    [[]],
+    [{}],
+    {},
+    {"a": 1},
+    {"x": None},
+    {"$ref": "#"},
+    {"name": 5},
+    10**30,
+]
+VOLUME, MOUNT = {"name": "cache", "emptyDir": {}}, {"name": "cache", "mountPath": "/cache"}
+OF_ALL = PodFile(default={"volumes": [VOLUME], "volume_mounts": [MOUNT], "resources": {"limits": {"memory": "1Gi"}}})
+
+
+def steps_of(value, path=()):
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, one in inner:
+        yield from steps_of(one, (*path, step))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_stands_in_the_place_of_a_part_it_is_checked(tmp_path, seed):
+    chance = random.Random(seed)
+    whole = yaml.safe_load(WHOLE)
+    places = [steps for steps in steps_of(whole) if steps]
+    for _ in range(60):
+        changed = copy.deepcopy(whole)
+        *outer, last = chance.choice(places)
+        part = changed
+        for step in outer:
+            part = part[step]
+        part[last] = chance.choice(ODD)
+        path = tmp_path / "types.yaml"
+        path.write_text(yaml.safe_dump(changed))
+        lines = fault_lines(check_type_file(path, KNOWN, {}, secrets=("a",), pods=chance.choice([OF_ALL, None])))
+        assert not any("cannot be checked" in line for line in lines), (lines, changed)
