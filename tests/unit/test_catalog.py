@@ -115,15 +115,15 @@ def test_a_file_that_cannot_be_read_any_more_changes_nothing(file, caplog):
 
 
 def test_a_file_that_is_not_there_stops_the_start(tmp_path):
-    with pytest.raises(SettingsError, match="TASKPOST_TASK_TYPES_FILE cannot be read"):
+    with pytest.raises(SettingsError, match="--task-types-file cannot be read"):
         Catalog(read_settings(task_types_file=tmp_path / "none.yaml", data_dir=tmp_path))
 
 
 def test_a_limit_for_a_type_that_the_file_has_not_is_only_a_warning(file, caplog, tmp_path):
     of = file(f"task_types: {{bad: {BAD}, good: {GOOD}}}", type_concurrency="bad=1,god=2")
     assert "good" in of.catalog()
-    assert logged(caplog)[-1] == ("task_type_unknown", "TASKPOST_TYPE_CONCURRENCY names god: did you mean good?")
-    with pytest.raises(SettingsError, match="TASKPOST_TYPE_CONCURRENCY names god"):
+    assert logged(caplog)[-1] == ("task_type_unknown", "--type-concurrency names god: did you mean good?")
+    with pytest.raises(SettingsError, match="--type-concurrency names god"):
         Catalog(read_settings(data_dir=tmp_path, type_concurrency="god=2"))
 
 
