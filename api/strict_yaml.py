@@ -112,6 +112,11 @@ class _Loader(yaml.SafeLoader):
             self._depth -= 1
 
 
+_EXPONENT: Final = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+")
+"""A number to YAML 1.2 and to JSON, and how Helm writes 1000000; YAML 1.1 takes `1e+06` for text."""
+_Loader.add_implicit_resolver(f"{_PREFIX}float", _EXPONENT, list("-+0123456789"))
+
+
 class _Reader:
     """Makes values of nodes, following aliases within bounds: few lines can stand for billions of values."""
 
@@ -197,6 +202,8 @@ class _Reader:
             rule = f"numbers are finite, of at most {MAX_INTEGER_DIGITS} digits"
             self._replace(path, f"{shown} is not a value of JSON: {rule}")
             return node.value
+        if isinstance(value, float) and value.is_integer() and _EXPONENT.fullmatch(node.value):
+            return int(value)
         return self._text(path, value) if isinstance(value, str) else value
 
     def _text(self, path: Path, text: str) -> str:

@@ -77,3 +77,13 @@ def test_an_empty_text_has_no_value():
 def test_a_text_that_cannot_be_read_at_all():
     with pytest.raises(StrictYamlError, match="nested more than 100 levels deep"):
         parse("[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e+06", 1_000_000), ("1.5e+07", 15_000_000), ("-2E3", -2000), ("1e-3", 0.001), ('"1e+06"', "1e+06")],
+)
+def test_large_numbers_as_helm_writes_them_are_numbers(text, value):
+    read = parse(f"maximum: {text}").value["maximum"]
+    assert read == value
+    assert type(read) is type(value)
