@@ -173,12 +173,18 @@ def lines_about(service, task_id, event):
     return [line for line in service.log().splitlines() if task_id in line and f" {event} " in line]
 
 
+def line_about(service, task_id, event):
+    """The one line about a task's event: it is written a moment after the attempt is settled."""
+    (line,) = eventually(lambda: lines_about(service, task_id, event))
+    return line
+
+
 def test_what_a_task_printed_is_there_and_its_end_is_one_line_with_its_times(client, service):
     log, task = done(client, "print")
     (attempt,) = log.attempts
     assert attempt.output == "attempt 1 does print\non stderr too\n"
     assert (attempt.truncated, attempt.note, log.task_status) == (False, None, "done")
-    (line,) = lines_about(service, task.task_id, "task_done")
+    line = line_about(service, task.task_id, "task_done")
     assert re.search(r" INFO +task_done .* attempt=1 waited_seconds=\d+\.\d+ ran_seconds=\d+\.\d+$", line)
     assert not lines_about(service, task.task_id, "attempt_settled")
 
@@ -192,7 +198,7 @@ def test_an_exception_names_file_and_line_and_leaves_its_traceback(client, servi
     assert f'acme_acts.py", line {line_of("# the place")}, in acts' in output
     assert output.endswith("ValueError: the moon is not full\n")
     assert "runner/function.py" not in output
-    (line,) = lines_about(service, task.task_id, "task_failed")
+    line = line_about(service, task.task_id, "task_failed")
     assert " WARNING " in line and "code=task_error" in line and task.error.message in line
 
 
@@ -213,7 +219,7 @@ def test_each_attempt_has_a_log_of_its_own(client, service):
         (1, "attempt 1 does retry"),
         (2, "attempt 2 does retry"),
     ]
-    (line,) = lines_about(service, task.task_id, "attempt_settled")
+    line = line_about(service, task.task_id, "attempt_settled")
     assert "decision=requeue code=task_error reason=not yet" in line
 
 
