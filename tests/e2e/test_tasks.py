@@ -31,7 +31,9 @@ def values(namespace):
         **mount_types(namespace, resources=SMALL),
         "taskTypes": {
             "no_image": {"image": "localhost/no-such-image:latest"},
-            "bad_name": {"image": "Not/A_Name"},
+            "bad_name": {
+                "image": f"localhost/{'a' * 250}"
+            },  # for the kubelet a name of more than 255 characters is none
             "flaky": {"retries": 1},
             "nowhere": {"pod": {"nodeSelector": {"no": "such-node"}}},
             "writer": {"pod": {"resources": {"limits": {"ephemeral-storage": "20Mi"}}}},
