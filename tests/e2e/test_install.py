@@ -121,7 +121,7 @@ def test_its_account_has_the_rights_it_needs_in_its_namespace_and_no_more(releas
     account = f"system:serviceaccount:{release.namespace}:{release.prefix}"
     told = release.kubectl("auth", "can-i", "--list", "--as", account)
     ours = [line for line in told.splitlines() if re.match(r"(jobs|pods|events|configmaps|secrets|\*)", line)]
-    assert sorted(line.split()[0] for line in ours) == ["configmaps", "events", "jobs.batch", "pods"]
+    assert sorted(line.split()[0] for line in ours) == ["configmaps", "events", "jobs.batch", "pods", "pods/log"]
     assert not re.search(r"\[\*\]|secrets", told)
     for namespace in ("default", "kube-system"):
         assert "no" in may(namespace, account, "list", "jobs")
