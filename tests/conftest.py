@@ -9,12 +9,21 @@ import pytest
 
 from api.queue.queue import Queue
 from runner.connect import connect_async
+from tests.support import registered
 from tests.support.valkey import ValkeyServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from redis.asyncio import Redis
+
+
+@pytest.fixture(autouse=True)
+def _own_task_types() -> Iterator[None]:
+    """Forget the task types that a test registers: the next one would have them too."""
+    before = registered.names()
+    yield
+    registered.forget(before)
 
 
 @pytest.fixture(scope="session")

@@ -58,10 +58,10 @@ class Filler:
             limits = [word for known in self._types for word in (known, -1, 0, 0, ",")]
             yield "claim", (DEFAULT_CLIENT, UNLIMITED, TOKEN, NO_LEASE, UNLIMITED, *limits)
             yield "start", (task_id, 1, TOKEN, "holder")
-            yield "finish", (task_id, 1, TOKEN, fate, "", "", body, now, 1000, 0, "", "")
+            yield "finish", (task_id, 1, TOKEN, fate, "", "", body, now, 1000, 0, "", "", "", "")
             yield "release", (task_id, 1, name, NO_LEASE)
         elif fate is not State.QUEUED:
-            yield "conclude", (task_id, State.QUEUED, 0, fate, "lost", "It is lost", body, now, NO_LEASE)
+            yield "conclude", (task_id, State.QUEUED, 0, fate, "lost", "It is lost", body, now, NO_LEASE, "lost")
 
     async def _run(self, calls: Iterable[Call]) -> list:
         replies, calls, shas = [], iter(calls), await self._load()

@@ -31,9 +31,7 @@ def values(namespace):
         **mount_types(namespace, resources=SMALL),
         "taskTypes": {
             "no_image": {"image": "localhost/no-such-image:latest"},
-            "bad_name": {
-                "image": f"localhost/{'a' * 256}"
-            },  # the path of a name has 255 characters at most
+            "bad_name": {"image": f"localhost/{'a' * 256}"},  # the path of a name has 255 characters at most
             "flaky": {"retries": 1},
             "nowhere": {"pod": {"nodeSelector": {"no": "such-node"}}},
             "writer": {"pod": {"resources": {"limits": {"ephemeral-storage": "20Mi"}}}},

@@ -14,9 +14,11 @@ import pytest
 from api.embedded.environment import base_environment
 from api.queue.shapes import QueueLimits, Submission
 from runner.contract import EXIT_OK, State
+from tests.support import registered
 from tests.support.forking_types import CODES, FAULTS, MISCHIEF
 from tests.support.hostile import EXCEPTIONS, READABLE, VALUES
 
+registered.forget(of="tests.support.forking_types")  # It is imported for its words: its types are for runners.
 LIMITS = QueueLimits(100, 10_000)
 OUR_NAMES = ("function.py", "execute.py", "result.py", "texts.py", "Traceback", 'File "')
 
