@@ -25,7 +25,7 @@ VALKEY = "docker.io/valkey/valkey:8.1"
 PHASE = re.compile(r"^(accepted|started|ran|delivered|in all) +\d+\.\d{3} s  (.*)$", re.MULTILINE)
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 COMMANDS = [command.line for command in commands("kubernetes", "## Install")]
-BY_REGISTRY, BY_KIND = COMMANDS[:5], COMMANDS[5:]
+BY_REGISTRY, BY_KIND = COMMANDS[:5], COMMANDS[5:9]  # then those of "Try it"
 TRY = [command.line for command in commands("kubernetes", "### Try it")]
 (LEFT,) = (command.line for command in commands("kubernetes", "## Uninstall"))
 UNINSTALL = "helm uninstall taskpost --namespace taskpost"
