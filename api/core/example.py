@@ -28,8 +28,6 @@ def example_of(schema: Mapping[str, Any], *preferred: Mapping[str, Any] | None) 
 def _of_members(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return an object of the required members, None if one of them has no value of its own."""
     required, properties = schema.get("required", ()), schema.get("properties", {})
-    if not isinstance(required, list | tuple) or not isinstance(properties, dict):
-        return None
     made = {}
     for name in required:
         member = properties.get(name)

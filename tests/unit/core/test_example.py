@@ -34,3 +34,8 @@ def with_text(**more):
 )
 def test_the_first_that_fits(schema, preferred, example):
     assert example_of(schema, *preferred) == example
+
+
+@pytest.mark.parametrize("wrong", [{"required": 5}, {"required": ["a"], "properties": 5}])
+def test_a_schema_of_a_wrong_form_has_an_empty_example(wrong):
+    assert example_of({"type": "object", **wrong}) == {}
