@@ -73,7 +73,7 @@ def schema_errors(schema: Mapping[str, Json]) -> list[InputSchemaError]:
 
 def _with_suggestion(error: InputSchemaError, schema: Mapping[str, Json]) -> InputSchemaError:
     """Name the definition that a reference to nothing may have meant."""
-    reference = str(_at(schema, "#/" + "/".join(map(str, error.place)))) if error.place else ""
+    reference = str(resolve(schema, "/" + "/".join(map(str, error.place)))) if error.place else ""
     _, _, name = reference.partition("#/$defs/")
     definitions = schema.get("$defs")
     if not name or not isinstance(definitions, dict):
@@ -156,7 +156,7 @@ def _refuses_objects(node: Json, root: Mapping[str, Json], seen: dict[str, bool]
     if isinstance(reference, str) and reference.startswith("#/"):
         if reference not in seen:
             seen[reference] = False
-            seen[reference] = _refuses_objects(_at(root, reference), root, seen) is not None
+            seen[reference] = _refuses_objects(resolve(root, unquote(reference)), root, seen) is not None
         if seen[reference]:
             return ("$ref",), f"{reference} accepts no object"
     for keyword, decide in (("allOf", any), ("anyOf", all), ("oneOf", all)):
@@ -181,10 +181,10 @@ def _own_refusal(node: Mapping[str, Json]) -> tuple[Place, str] | None:
     return None
 
 
-def _at(root: Json, reference: str) -> Json:
-    """Return what a reference within the schema leads to, None if to nothing."""
-    node = root
-    for step in unquote(reference).split("/")[1:]:
+def resolve(schema: Json, pointer: str) -> Json:
+    """Return what a JSON pointer leads to, None if to nothing."""
+    node = schema
+    for step in pointer.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(node, dict):
             node = node.get(name)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
+from api.core.schema_rules import resolve
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -78,20 +80,6 @@ def uri_of(schema: Mapping[str, Json]) -> str:
     """Return the URI by which an outline refers to the schema."""
     own = schema.get("$id", schema.get("id"))
     return urldefrag(urljoin(BASE, own)).url if isinstance(own, str) else BASE
-
-
-def resolve(schema: Json, pointer: str) -> Json:
-    """Return what a JSON pointer leads to, None if to nothing."""
-    node = schema
-    for step in pointer.split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, dict):
-            node = node.get(name)
-        elif isinstance(node, list) and name.isdecimal() and int(name) < len(node):
-            node = node[int(name)]
-        else:
-            return None
-    return node
 
 
 def target(reference: str) -> str:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from api.core.schema_rules import MOST_FAULTS, _at, schema_errors
+from api.core.schema_rules import MOST_FAULTS, resolve, schema_errors
 from runner.tasks.registry import load_all
 
 NEWER, OLDER = "https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft-07/schema#"
@@ -152,4 +152,4 @@ def test_no_schema_takes_long(schema):
 def test_members_of_a_wrong_form_and_references_into_values_are_no_crash():
     closed = {"type": "object", "additionalProperties": False, "required": 5, "properties": {"a": {"type": "integer"}}}
     assert schema_errors(closed)
-    assert _at({"title": "text"}, "#/title/deeper") is None
+    assert resolve({"title": "text"}, "/title/deeper") is None
