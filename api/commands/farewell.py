@@ -1,4 +1,4 @@
-"""What `taskpost serve` says when it is told to stop: what happens to the tasks that run, and to those that wait."""
+"""What `taskpost serve` prints when it stops: what happens to running tasks and to waiting ones."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def serve(**options: str | None) -> None:
     """Run the service.
 
     With nothing configured it brings its own Valkey and listens on 127.0.0.1:8000. Each option can be set by the
-    environment variable beside it; an option goes before its variable.
+    environment variable beside it; an option overrides its variable.
     """
     try:
         settings = read_settings(**options)

@@ -1,4 +1,4 @@
-"""What a service that is told to stop says of its tasks."""
+"""What a service prints about its tasks when it stops."""
 
 from __future__ import annotations
 

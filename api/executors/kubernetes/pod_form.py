@@ -1,6 +1,6 @@
 """The form of the objects of Kubernetes that a task type may give its pods: members, types and fixed words. Pure.
 
-An API server ignores a member that it does not know, so a misspelt toleration tolerates nothing, and nobody is told.
+An API server ignores unknown members without an error, so that a misspelt toleration would have no effect.
 """
 
 from __future__ import annotations
