@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,14 @@ def _own_task_types() -> Iterator[None]:
     before = registered.names()
     yield
     registered.forget(before)
+
+
+@pytest.fixture(autouse=True)
+def _usual_limit_of_digits() -> Iterator[None]:
+    """That of a new interpreter: the runner lifts it for its process, which in a test is everyone's."""
+    sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
+    yield
+    sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import pytest
 from taskpost.cli.fields import parse_fields, parse_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SCHEMA = {
     "properties": {
@@ -80,15 +76,6 @@ def test_a_value_is_typed_by_its_schema(argument: str, value: Any) -> None:
 
     assert found == value
     assert type(found) is type(value)
-
-
-@pytest.fixture(autouse=True)
-def usual_limit_of_digits() -> Iterator[None]:
-    """That of a new interpreter: other tests run what a runner does, which has none."""
-    before = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
-    yield
-    sys.set_int_max_str_digits(before)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import threading
 import time
 
@@ -24,14 +23,6 @@ from runner.report import RedisRefusalError, Report, Unreachable
 from tests.support.wait import until
 
 LIMITS = QueueLimits(100, 10_000)
-
-
-@pytest.fixture(autouse=True)
-def _digits():
-    """The runner lifts Python's bound for itself; other tests keep it."""
-    before = sys.get_int_max_str_digits()
-    yield
-    sys.set_int_max_str_digits(before)
 
 
 async def claimed(queue, task_type="sleep", task_input='{"seconds":0}', result_url=None, timeout_ms=60_000):
