@@ -27,6 +27,8 @@ _EXPECTED: Final = {
     "tuple": "a list",
     "set": "a list",
     "path": "a path",
+    "datetime": "a time with its zone, such as 2026-12-01T09:30:00Z",
+    "timezone": "a time with its zone, such as 2026-12-01T09:30:00Z",
     "missing": "a value",
     "none": "no value",
 }
@@ -36,6 +38,10 @@ _BOUND_OF_KIND: Final = {
     "greater_than": "gt",
     "less_than_equal": "le",
     "less_than": "lt",
+}
+_LENGTH_OF_KIND: Final = {
+    "string_too_short": ("at least", "min_length"),
+    "string_too_long": ("at most", "max_length"),
 }
 
 
@@ -63,6 +69,9 @@ def expected(error: ErrorDetails) -> str:
         return "is not one of the known members"
     if kind == "literal_error":
         return f"Expected {context['expected']}"
+    if kind in _LENGTH_OF_KIND:
+        bound, length = _LENGTH_OF_KIND[kind]
+        return f"Expected {bound} {context[length]} characters"
     if kind in _BOUND_OF_KIND:
         bound = _BOUND_OF_KIND[kind]
         return f"Expected a number {_BOUNDS[bound]} {_plain(context[bound])}"

@@ -54,7 +54,7 @@ def in_lower_case(value: object) -> object:
 def check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
     """Return origins of browsers, e.g. https://tasks.example.com, or `*`."""
     if not all(re.fullmatch(r"\*|https?://[^/\s]+", origin) for origin in value):
-        raise ValueError("origins are wanted, e.g. https://tasks.example.com, or *")
+        raise ValueError("Expected origins, e.g. https://tasks.example.com, or *")
     return value
 
 
@@ -113,14 +113,14 @@ def check_bind(value: str) -> str:
 def check_instance(value: str) -> str:
     """Return the name of an instance."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", value):
-        raise ValueError("a name of 1 to 63 letters, digits, '-', '_' and '.' is wanted")
+        raise ValueError("Expected a name of 1 to 63 letters, digits, '-', '_' and '.'")
     return value
 
 
 def check_root_path(value: str) -> str:
     """Return a path like /tasks, or an empty text."""
     if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
-        raise ValueError("a path that begins with '/' and does not end with it is wanted, e.g. /tasks")
+        raise ValueError("Expected a path that begins with '/' and does not end with it, e.g. /tasks")
     return value
 
 
@@ -133,7 +133,7 @@ def split_bind(bind: str) -> tuple[str, int]:
     host, colon, port = bind.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not colon or not host or not is_port(port) or (":" in host and "[" not in bind):
-        raise ValueError("host:port is wanted, e.g. 127.0.0.1:8000 or [::1]:8000")
+        raise ValueError("Expected host:port, e.g. 127.0.0.1:8000 or [::1]:8000")
     return host, int(port)
 
 

@@ -105,4 +105,4 @@ def _hint(schema: Any, steps: list[Any], detail: str) -> str:  # noqa: ANN401 - 
     for step in steps[:-1]:
         schema = schema.get("properties", {}).get(step) if isinstance(schema, dict) else None
     members = schema.get("properties") if isinstance(schema, dict) else None
-    return f": {suggestion(str(steps[-1]), members)}" if members and detail == NO_SUCH_MEMBER else ""
+    return f"; {suggestion(str(steps[-1]), members)}" if members and detail == NO_SUCH_MEMBER else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.executors.kubernetes.pods import TypePod
+from api.expected import expected
 from api.nearest import suggestion
 from api.settings import LONGEST_SECONDS
 from api.strict_yaml import Fault
@@ -16,6 +17,8 @@ from runner.tasks.registry import MIN_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pydantic_core import ErrorDetails
 
     from api.strict_yaml import Path
 
@@ -64,8 +67,8 @@ def read_entry(path: Path, given: object) -> tuple[TypeEntry, list[Fault]]:
         try:
             return TypeEntry.model_validate(rest), faults
         except ValidationError as error:
-            found = error.errors(include_url=False, include_context=False)
-            faults += [_fault(path, fault["loc"], fault["type"], fault["msg"], fault["input"]) for fault in found]
+            found = error.errors(include_url=False)
+            faults += [_fault(path, fault) for fault in found]
             rest = _without(rest, [fault["loc"] for fault in found])
     return TypeEntry(), faults
 
@@ -85,17 +88,18 @@ def _without_one(given: dict[str, Any], place: tuple[str | int, ...]) -> dict[st
     return {one: value for one, value in given.items() if one != name}
 
 
-def _fault(path: Path, place: tuple[str | int, ...], kind: str, message: str, given: object) -> Fault:
+def _fault(path: Path, error: ErrorDetails) -> Fault:
+    place, kind, given = error["loc"], error["type"], error["input"]
     where = (*path, *place)
     if kind == "extra_forbidden":
         names = POD_MEMBERS if place[0] == "pod" and len(place) > 1 else MEMBERS
-        return Fault(where, f"there is no such member: {suggestion(str(place[-1]), names)}")
+        return Fault(where, f"unknown member; {suggestion(str(place[-1]), names)}")
     if place == ("command",) and isinstance(given, str):
-        return Fault(where, f"a list is wanted: {_as_list(given)}")
+        return Fault(where, f"expected a list; {_as_list(given)}")
     if kind == "string_type":
-        return Fault(where, f"text is wanted, not {_shown(given)}: write it in quotes")
+        return Fault(where, f"expected text, not {_shown(given)}: write it in quotes")
     shown = "" if isinstance(given, dict | list) or given is None else f", not {_shown(given)}"
-    return Fault(where, f"{visible(message.removeprefix('Value error, '))}{shown}")
+    return Fault(where, f"{visible(expected(error).replace('Expected', 'expected', 1))}{shown}")
 
 
 def _as_list(command: str) -> str:

@@ -170,11 +170,11 @@ def _entries_of(document: Document) -> tuple[dict[str, object] | None, list[Faul
     if whole is None:
         return None, [*document.faults, Fault((), f"it is empty: write `{ROOT}: {{}}` if there are no task types")]
     if not isinstance(whole, dict):
-        return None, [*document.faults, Fault((), f"a map with the member `{ROOT}` is wanted")]
-    faults += [Fault((name,), f"there is no such member: {suggestion(name, [ROOT])}") for name in whole if name != ROOT]
+        return None, [*document.faults, Fault((), f"expected a map with the member `{ROOT}`")]
+    faults += [Fault((name,), f"unknown member; {suggestion(name, [ROOT])}") for name in whole if name != ROOT]
     entries = whole.get(ROOT)
     if not isinstance(entries, dict):
-        what = "a map of task types is wanted" if ROOT in whole else "it is missing"
+        what = "expected a map of task types" if ROOT in whole else "it is missing"
         return None, [*document.faults, *faults, Fault((ROOT,), f"{what}: write `{ROOT}: {{}}` if there are none")]
     return entries, faults
 

@@ -49,13 +49,13 @@ def entry_faults(
     if not NAME.fullmatch(name):
         meant = re.sub(r"[^a-z0-9_.-]+", "-", name[:63].casefold()).strip("-_.")
         hint = f"; did you mean {meant}?" if NAME.fullmatch(meant) else ""
-        yield (), f"{name!r} is no name for a task type: {NAME_RULE}{hint}"
+        yield (), f"{name!r} is not a valid name for a task type: {NAME_RULE}{hint}"
     if entry.enabled:
         yield from _kind_faults(entry, given, unasked, is_known=is_known)
     if entry.python is not None and not REFERENCE.fullmatch(entry.python):
         meant = ":".join(entry.python.rsplit(".", 1))
         hint = f"did you mean {meant}?" if REFERENCE.fullmatch(meant) else "e.g. acme.tasks:word_count"
-        yield ("python",), f"the form module:function is wanted, {hint}"
+        yield ("python",), f"expected module:function; {hint}"
     if entry.image is not None and not is_image(entry.image):
         yield (
             ("image",),
@@ -78,7 +78,7 @@ def is_image(name: str) -> bool:
 
 def _image_hint(image: str) -> str:
     meant = re.sub(r"[^a-z0-9._/:@-]+", "-", image[:MAX_IMAGE_CHARACTERS].strip().casefold()).strip("-._/:@")
-    return f"did you mean {meant}?" if is_image(meant) else "[host/]name[:tag][@digest] is wanted"
+    return f"did you mean {meant}?" if is_image(meant) else "expected [host/]name[:tag][@digest]"
 
 
 def _kind_faults(entry: TypeEntry, given: Collection[str], unasked: str, *, is_known: bool) -> Iterator[Found]:
@@ -102,16 +102,16 @@ def _code_fault(code: str, *, is_program: bool) -> str | None:
     if code in _RETRIED:
         return None
     if code in _NEVER_RETRIED:
-        return f"{shown} is no code of an error that can be tried again: allowed: {', '.join(sorted(_RETRIED))}"
+        return f"{shown} is never tried again; allowed: {', '.join(sorted(_RETRIED))}"
     if not _CODE.fullmatch(code):
-        return f"{shown} is no code of an error: {suggestion(code, _RETRIED)}"
+        return f"{shown} is not an error code; {suggestion(code, _RETRIED)}"
     if is_program:
-        return f"{shown} is no code of an error, and a program has none of its own: {suggestion(code, _RETRIED)}"
+        return f"{shown} is not an error code, and a program has none of its own; {suggestion(code, _RETRIED)}"
     near = nearest(code, _CODES, VERY_ALIKE)
     if near is None:
         return None
     hint = f"did you mean {near}?" if near in _RETRIED else f"{near} is never tried again"
-    return f"{shown} is no code of the service, and too much like one to be the type's own: {hint}"
+    return f"{shown} is not an error code of Taskpost, but nearly one; {hint}"
 
 
 def _command_faults(command: list[str] | None) -> Iterator[Found]:
@@ -129,7 +129,8 @@ def _env_faults(entry: TypeEntry) -> Iterator[Found]:
     for name, text in entry.env.items():
         if not name or "=" in name or _NUL in name + text:
             shown = visible(name[:MAX_SHOWN_CHARACTERS])
-            yield ("env",), f"{shown} is no variable that a process can be given: no NUL, no '=' in its name"
+            rule = "its name must not be empty or contain '=', and neither name nor value may contain NUL"
+            yield ("env",), f"{shown} is not a valid environment variable: {rule}"
         elif len(f"{name}={text}".encode()) > MAX_WORD_BYTES:
             shown = visible(name[:MAX_SHOWN_CHARACTERS])
             yield ("env",), f"{shown} is longer than the {MAX_WORD_BYTES} bytes that a process can be given"

@@ -80,5 +80,5 @@ class Withdrawer:
         found = await self._queue.read(task_id)
         if found is None or found[0].state is not State.QUEUED:
             return 0
-        reason = Reason(ErrorCode.TYPE_REMOVED, f"The task type {task_type} is there no more")
+        reason = Reason(ErrorCode.TYPE_REMOVED, f"Task type {task_type} no longer exists")
         return int(await conclude(self._queue, found[0], State.FAILED, reason))

@@ -124,7 +124,7 @@ def _rule_errors(schema: Mapping[str, Json]) -> Iterator[InputSchemaError]:
             if keyword in _KNOWN or keyword.startswith("x-"):
                 continue
             if near := nearest(keyword, _KEYWORDS, VERY_ALIKE):
-                yield InputSchemaError((*place, keyword), f"there is no such keyword: did you mean {near}?")
+                yield InputSchemaError((*place, keyword), f"unknown keyword; did you mean {near}?")
         if not {"not", "if"} & set(place):
             yield from _required_errors(place, node)
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from pydantic import ValidationError
 
+from api.expected import expected
 from api.queue.shapes import DeadOnes
 from api.web.faults import Fault, bounded, pointer
 from api.web.list_query import DEFAULT_LIMIT, LIMIT, MAX_LIMIT, is_task_id, single_values
@@ -104,9 +105,9 @@ def read_new_url(raw: bytes, policy: Policy) -> str | None:
 def _invalid(error: ValidationError, model: type[BaseModel]) -> Problem:
     """Describe what is wrong with a body; of a member that does not exist, which ones do."""
     known = ", ".join(model.model_fields)
-    messages = {"extra_forbidden": f"There is no such member; there are {known}", "model_type": "Expected an object"}
+    unknown = f"Unknown member; allowed: {known}"
     faults = (
-        Fault(pointer(*detail["loc"]), messages.get(detail["type"], detail["msg"]))
+        Fault(pointer(*detail["loc"]), unknown if detail["type"] == "extra_forbidden" else expected(detail))
         for detail in error.errors(include_url=False, include_input=False)
     )
     return Problem(400, Code.INVALID_REQUEST, "The request is not valid.", bounded(faults))

@@ -58,7 +58,7 @@ def read_query(parameters: Sequence[tuple[str, str]]) -> ListQuery:
     states = given["status"].split(",") if "status" in given else []
     task_type, limit, cursor = (given.get(name) for name in PARAMETERS[1:])
     faults += [
-        _fault("status", f"{shorten(state)!r} is none of {', '.join(State)}")
+        _fault("status", f"{shorten(state)!r} is not a state; allowed: {', '.join(State)}")
         for state in states
         if state not in _STATE_NAMES
     ]
@@ -83,7 +83,7 @@ def single_values(
         given.setdefault(name, []).append(value)
     faults = [
         *(
-            _fault(name, f"is no parameter of this list; they are {', '.join(known)}")
+            _fault(name, f"is not a parameter of this list; allowed: {', '.join(known)}")
             for name in given
             if name not in known
         ),

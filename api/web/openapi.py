@@ -48,7 +48,7 @@ _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
         "The header Idempotency-Key must have 1 to 255 visible ASCII characters.",
     ),
     Code.INVALID_QUERY: (400, "A parameter is wrong or unknown.", "The query is not valid."),
-    Code.TASK_NOT_FOUND: (404, "There is no such task.", f"There is no task {schemas.EXAMPLE_ID}."),
+    Code.TASK_NOT_FOUND: (404, "There is no such task.", f"Task {schemas.EXAMPLE_ID} does not exist."),
     Code.IDEMPOTENCY_CONFLICT: (
         409,
         "The Idempotency-Key was used for another body.",

@@ -88,7 +88,7 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
 def no_such_task(task_id: str) -> Problem:
     """The problem of an id that no task has."""
-    return Problem(404, Code.TASK_NOT_FOUND, f"There is no task {task_id[:100]}.")
+    return Problem(404, Code.TASK_NOT_FOUND, f"Task {task_id[:100]} does not exist.")
 
 
 def unexpected() -> Problem:

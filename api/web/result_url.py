@@ -34,7 +34,7 @@ def refusal(url: str, policy: Policy) -> str | None:
         return f"The URL has more than {MAX_URL_CHARACTERS} characters"
     parts = FORM.fullmatch(url)
     if parts is None:
-        return "A URL of the form http://host or https://host is wanted, with a port and a path if need be"
+        return "Expected an absolute http or https URL, for example https://example.com/results"
     if not _CHARACTERS.fullmatch((parts["userinfo"] or "") + (parts["rest"] or "")):
         return "The URL has a character that must be percent-encoded"
     port = parts["port"]
@@ -52,7 +52,7 @@ def masked(url: str) -> str:
 
 def _host_refusal(host: str, port: int, policy: Policy) -> str | None:
     if host.startswith("[") and ":" not in host:
-        return "In brackets an IPv6 address is wanted"
+        return "Expected an IPv6 address in brackets"
     try:
         name = ascii_host(host).removesuffix(".").lower()
         address = literal_address(name)

@@ -36,7 +36,7 @@ MAX_SEARCHED_BYTES: Final = 4 * 1024 * 1024
 MAX_OUTLINES: Final = 100
 """Kept compiled, for each schema."""
 ROOT: Final = "task_input"
-NO_SUCH_MEMBER: Final = "There is no such member"
+NO_SUCH_MEMBER: Final = "Unknown member"
 _EXPONENT: Final = re.compile(rb"[0-9]e[+-]")
 _LONGEST_FLOAT_BYTES: Final = 330
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from api.core.task_types import why_unusable
+from api.expected import allowed, expected
 from api.nearest import nearest
 from api.queue.shapes import Submission
 from api.web.faults import Fault, bounded, pointer, printable, shorten
@@ -25,6 +26,8 @@ from api.web.strict_json import InvalidJson, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from pydantic_core import ErrorDetails
 
     from api.core.task_types import Definitions, TaskTypeDefinition
     from runner.delivery.guard import Policy
@@ -135,27 +138,28 @@ def _parse(raw: bytes) -> dict[str, Any]:
         hint = "" if raw.lstrip().startswith(b"{") else _HINT
         raise Problem(400, Code.INVALID_JSON, error.detail + hint, error.faults) from None
     if not isinstance(body, dict):
-        raise Problem(400, Code.INVALID_REQUEST, "The body is not a JSON object.", (Fault("", "An object is wanted"),))
+        raise Problem(400, Code.INVALID_REQUEST, "The body is not a JSON object.", (Fault("", "Expected an object"),))
     return body
 
 
 def _read_envelope(body: dict[str, Any]) -> tuple[TaskSubmission | None, Iterator[Fault]]:
     """Read all but the input by the model; unknown members are left to the faults, for there may be very many."""
     unknown = (
-        Fault(pointer(name), f"There is no such member; there are {', '.join(_FIELDS)}")
-        for name in body
-        if name not in _FIELDS
+        Fault(pointer(name), f"Unknown member; allowed: {', '.join(_FIELDS)}") for name in body if name not in _FIELDS
     )
     try:
         return TaskSubmission.model_validate({name: body[name] for name in _FIELDS if name in body}), unknown
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False, include_context=False)
-        wrong = [Fault(pointer(*detail["loc"]), _say(detail["type"], detail["msg"])) for detail in details]
+        details = error.errors(include_url=False, include_input=False)
+        wrong = [Fault(pointer(*detail["loc"]), _say(detail)) for detail in details]
         return None, chain(wrong, unknown)
 
 
-def _say(kind: str, message: str) -> str:
-    return "The member is required" if kind == "missing" else message
+def _say(error: ErrorDetails) -> str:
+    if error["type"] == "missing":
+        return "The member is required"
+    values = allowed(TaskSubmission.model_fields[str(error["loc"][0])])
+    return f"Expected {values}" if values else expected(error)
 
 
 def _compiled(types: Mapping[str, TaskTypeDefinition]) -> Iterator[tuple[str, InputSchema]]:
@@ -172,9 +176,11 @@ def _why_no_type(types: Mapping[str, TaskTypeDefinition], name: str) -> str:
         return "The input_schema of this task type cannot be used; the log of the service says why"
     if why := why_unusable(types, shorten(printable(name))):
         return why
-    near, known = nearest(name, types), ", ".join(sorted(types))
-    meant = f": did you mean {near}? The" if near else "; the"
-    return f"There is no such task type{meant} task types are {known}"
+    near = nearest(name, types)
+    meant = f" Did you mean {near}?" if near else ""
+    return (
+        f"Task type {shorten(printable(name))!r} does not exist.{meant} The task types are {', '.join(sorted(types))}"
+    )
 
 
 def _digest(raw: bytes) -> str:

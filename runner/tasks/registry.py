@@ -108,7 +108,7 @@ def task_type(
 
     Raises:
         TypeError: The function's first parameter is not annotated with a pydantic model.
-        ValueError: The name is taken, or is no name for a task type.
+        ValueError: The name is taken, or is not a valid name for a task type.
     """
     if callable(name):
         return task_type()(name)
@@ -143,7 +143,7 @@ def description_of(function: Callable[..., Any]) -> str:
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name for a task type: {NAME_RULE}")
+        raise ValueError(f"{name!r} is not a valid name for a task type: {NAME_RULE}")
 
 
 def _within(name: str, rule: float | TimeoutRule, most_seconds: float) -> TimeoutRule:

@@ -21,7 +21,7 @@ class Fail(Exception):  # noqa: N818 - a verdict
 
     def __init__(self, code: str, message: str) -> None:
         if not _CODE.fullmatch(code):
-            raise ValueError(f"{code!r} is no code of an error: use 1 to 63 characters of a-z, 0-9 and '_'")
+            raise ValueError(f"{code!r} is not a valid error code: use 1 to 63 characters of a-z, 0-9 and '_'")
         if code in _OURS:
             raise ValueError(f"the code {code!r} is the service's own; a task type has others")
         super().__init__(message)
@@ -39,6 +39,6 @@ class Retry(Exception):  # noqa: N818 - a verdict
 
     def __init__(self, after_seconds: float | None = None, message: str = "The task asked to be tried again") -> None:
         if after_seconds is not None and not 0 <= after_seconds <= LONGEST_SECONDS:
-            raise ValueError(f"{after_seconds} is no number of seconds from 0 to {LONGEST_SECONDS}")
+            raise ValueError(f"{after_seconds} is not a number of seconds from 0 to {LONGEST_SECONDS}")
         super().__init__(message)
         self.after_seconds = after_seconds

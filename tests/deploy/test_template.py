@@ -60,4 +60,4 @@ def test_a_faulty_file_stops_the_tests_with_its_faults(fresh: Fresh, tmp_path: P
         timeout=100,
     )
     assert told.returncode == 1
-    assert "task_types.word_count.retires: there is no such member: did you mean retries?" in told.stdout
+    assert "task_types.word_count.retires: unknown member; did you mean retries?" in told.stdout

@@ -303,12 +303,15 @@ def test_what_waits_for_a_type_that_is_removed_fails(client, types_file, tmp_pat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("task_types: {Bad: {python: 'a:b', input_schema: {}}}", "task_types.Bad: 'Bad' is no name for a task type"),
+        (
+            "task_types: {Bad: {python: 'a:b', input_schema: {}}}",
+            "task_types.Bad: 'Bad' is not a valid name for a task type",
+        ),
         ("task_types: {x: {python: 'a b', input_schema: {}}}", "task_types.x.python: the form module:function"),
         ("task_types: {x: {input_schema: {}}}", "task_types.x: the service knows no such type"),
         ("task_types: {x: {python: 'a:b'}}", "task_types.x.input_schema: the service knows no such type"),
         ("task_types: {sleep: {input_schema: {type: nonsense}}}", "task_types.sleep.input_schema: "),
-        ("task_types: {sleep: {retry_on: [cancelled]}}", "task_types.sleep.retry_on: 'cancelled' is no code"),
+        ("task_types: {sleep: {retry_on: [cancelled]}}", "task_types.sleep.retry_on: 'cancelled' is never tried again"),
         ("task_types: {sleep: {timeout_seconds: 90000}}", "task_types.sleep.timeout_seconds: more than"),
         (
             "task_types: {sleep: {env: {TASKPOST_TOKEN: x}}}",
@@ -327,11 +330,11 @@ def test_what_waits_for_a_type_that_is_removed_fails(client, types_file, tmp_pat
         ('task_types: {x: {command: ["a\\0"], image: y, input_schema: {}}}', "task_types.x.command: no word of it may"),
         (
             'task_types: {sleep: {env: {A: "\\0"}}}',
-            "task_types.sleep.env: A is no variable that a process can be given",
+            "task_types.sleep.env: A is not a valid environment variable",
         ),
         (
             "task_types: {sleep: {env: {A=B: x}}}",
-            "task_types.sleep.env: A=B is no variable that a process can be given",
+            "task_types.sleep.env: A=B is not a valid environment variable",
         ),
         ("task_types: {x: {command: [y], image: y}}", "task_types.x.input_schema: the service knows no such type"),
         (

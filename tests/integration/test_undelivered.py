@@ -375,7 +375,7 @@ async def test_a_new_url_is_checked_as_at_submission(
     if pointer is not None:
         assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
     if pointer == "/url":
-        assert answer.json()["errors"][0]["detail"] == "There is no such member; there are result_url"
+        assert answer.json()["errors"][0]["detail"] == "Unknown member; allowed: result_url"
     assert (await place.task(task_id))["result_url"] == HANGS
 
 

@@ -263,7 +263,7 @@ def test_a_type_is_checked_together_with_what_all_pods_have(tmp_path):
     pods = PodFile(default={"volumes": [volume], "volume_mounts": [mount]})
     assert "cache is given twice" in refused(tmp_path, of_pod("volumes: [{name: cache, emptyDir: {}}]"), pods)
     missing = refused(tmp_path, of_pod("volumeMounts: [{name: none, mountPath: /x}]"), pods)
-    assert missing.startswith("task_types.x.pod.volumeMounts.0.name: there is no volume none")
+    assert missing.startswith("task_types.x.pod.volumeMounts.0.name: volume none does not exist")
     twice = "task_types: {sleep: {pod: {volumeMounts: [{name: cache, mountPath: /cache/}]}}}"
     assert "/cache is mounted twice" in refused(tmp_path, twice, pods)
     assert "x" in read(tmp_path, of_pod("volumeMounts: [{name: cache, mountPath: /x}]"), pods)

@@ -250,7 +250,7 @@ class Cluster:
 def _check_address(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ClusterUnusable(f"The address of the API server is {url!r}: https://host:port is wanted")
+        raise ClusterUnusable(f"The address of the API server is {url!r}: expected https://host:port")
 
 
 def _error(status: int, retry_after: str | None, body: bytes) -> ApiError:

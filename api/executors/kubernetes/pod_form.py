@@ -77,7 +77,7 @@ def _faults(form: dict[str, Any], value: Any, where: str, kind: str) -> Iterator
             yield where, why
         return
     if not _is_of(value, form["type"]):
-        yield where, f"{' or '.join(_NAMES[one] for one in form['type'])} is wanted, not {_shown(value)}"
+        yield where, f"expected {' or '.join(_NAMES[one] for one in form['type'])}, not {_shown(value)}"
     elif isinstance(value, dict):
         yield from _map_faults(form, value, where, kind)
     elif isinstance(value, list | tuple) and "items" in form:
@@ -92,17 +92,17 @@ def _map_faults(form: dict[str, Any], value: dict[str, Any], where: str, kind: s
         if members is None:
             yield from _faults(form.get("additionalProperties", {"type": list(_TYPES)}), inner, at, "")
         elif name not in members:
-            yield at, f"there is no such member: {suggestion(name, members)}"
+            yield at, f"unknown member; {suggestion(name, members)}"
         elif inner is not None and (words := _WORDS.get((kind, name))) and inner not in words:
             yield (
                 at,
-                f"{_shown(inner)} is not one of its words: {suggestion(str(inner), [one for one in words if one])}",
+                f"{_shown(inner)} is not allowed here; {suggestion(str(inner), [one for one in words if one])}",
             )
         else:
             yield from _faults(members[name], inner, at, "")
     for name in form.get("required", ()):
         if value.get(name) is None:
-            yield f"{where}.{name}", "it is missing, and is required"
+            yield f"{where}.{name}", "this member is required"
 
 
 def _is_of(value: object, types: list[str]) -> bool:

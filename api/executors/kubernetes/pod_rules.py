@@ -112,7 +112,7 @@ def whole_faults(
         if str(mount.get("name")) not in names:
             near = nearest(str(mount.get("name")), own)
             hint = f"did you mean {near}?" if near else "add it to `volumes`"
-            yield f"volumeMounts.{index}.name", f"there is no volume {mount.get('name')}: {hint}"
+            yield f"volumeMounts.{index}.name", f"volume {mount.get('name')} does not exist; {hint}"
 
 
 def _env_faults(env: Sequence[Object], *, of_type: bool) -> Iterator[Found]:

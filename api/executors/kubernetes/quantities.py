@@ -65,15 +65,15 @@ def resource_faults(resources: Mapping[str, Any]) -> Iterator[Found]:
     """Yield what is wrong with the resources of a container."""
     for member in (name for name in resources if name not in _MEMBERS):
         hint = "write it under `requests` or `limits`" if _is_resource(member) else suggestion(member, _MEMBERS)
-        yield f"resources.{member}", f"there is no such member: {hint}"
+        yield f"resources.{member}", f"unknown member; {hint}"
     for kind in ("requests", "limits"):
         given = resources.get(kind) or {}
         if not isinstance(given, dict):
-            yield f"resources.{kind}", "a map of resources is wanted, such as {cpu: 500m}"
+            yield f"resources.{kind}", "expected a map of resources, such as {cpu: 500m}"
             continue
         for name, value in given.items():
             if not _is_resource(name):
-                yield f"resources.{kind}.{name}", f"there is no such resource: {suggestion(name, RESOURCES)}"
+                yield f"resources.{kind}.{name}", f"unknown resource; {suggestion(name, RESOURCES)}"
             if why := quantity_fault(value):
                 yield f"resources.{kind}.{name}", why
 

@@ -76,7 +76,7 @@ def _choose(client: Client, task_type: str | None) -> tuple[str, Any]:
     if name not in offered:
         known = ", ".join(offered) or "none"
         raise TaskpostError(
-            f"There is no task type {name!r}.{did_you_mean(name, offered)} The service offers: {known}."
+            f"Task type {name!r} does not exist.{did_you_mean(name, offered)} The service offers: {known}."
         )
     return name, offered[name].example
 

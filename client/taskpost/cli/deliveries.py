@@ -100,7 +100,7 @@ def redeliver(
 ) -> None:
     """Send a task's outcome again, or all that were given up."""
     if dead == (task_id is not None) or (not dead and (host or finished_from or finished_before)):
-        raise click.UsageError("Give a task, or --dead, with --host, --from and --before if need be.")
+        raise click.UsageError("Give a task, or --dead, optionally with --host, --from and --before.")
     if dead and result_url is not None:
         raise click.UsageError("--to is for one task.")
     with session.connect() as client:

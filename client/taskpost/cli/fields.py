@@ -44,7 +44,7 @@ def parse_fields(arguments: Sequence[str], schema: Callable[[], Mapping[str, Any
         is_json = key.endswith(":")
         key = key.removesuffix(":")
         if not equals or not key:
-            raise click.UsageError(f"{argument!r} is no field: write key=value, or key:=JSON.")
+            raise click.UsageError(f"{argument!r} is not a field: write key=value, or key:=JSON.")
         if key in fields:
             raise click.UsageError(f"The field {key!r} is given twice.")
         if is_json:

@@ -90,7 +90,7 @@ def unknown_type(name: str, client: Client) -> str | None:
     if name in names:
         return None
     offered = ", ".join(names) or "none"
-    return f"There is no task type {name!r}.{did_you_mean(name, names)} The service offers: {offered}."
+    return f"Task type {name!r} does not exist.{did_you_mean(name, names)} The service offers: {offered}."
 
 
 def _ask(

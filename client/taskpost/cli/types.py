@@ -47,7 +47,7 @@ def _named(name: str, offered: list[TaskType]) -> TaskType:
             return one
     known = ", ".join(printable(one.name) for one in offered) or "none"
     meant = did_you_mean(name, [one.name for one in offered])
-    raise click.UsageError(f"There is no task type {name!r}.{meant} The service offers: {known}.")
+    raise click.UsageError(f"Task type {name!r} does not exist.{meant} The service offers: {known}.")
 
 
 def _row(one: TaskType) -> tuple[str, ...]:

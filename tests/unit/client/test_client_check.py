@@ -194,7 +194,7 @@ def test_another_type_runs_with_its_example(run: Run, service: Service) -> None:
 
     wrong = run("check", "--type", "mina", "--result-url", RECEIVER)
     assert wrong.exit_code == 1
-    assert "There is no task type 'mina'. Did you mean 'mine'? The service offers: sleep, mine." in wrong.stdout
+    assert "Task type 'mina' does not exist. Did you mean 'mine'? The service offers: sleep, mine." in wrong.stdout
 
 
 def test_json(run: Run, service: Service) -> None:

@@ -94,7 +94,7 @@ def test_submit_takes_its_input_from_stdin(run: Run, service: Service) -> None:
     ("arguments", "stdin", "message"),
     [
         (("n=ten",), None, "n=ten: expected an integer."),
-        (("ten",), None, "'ten' is no field: write key=value, or key:=JSON."),
+        (("ten",), None, "'ten' is not a field: write key=value, or key:=JSON."),
         (("n:=ten",), None, "n:= is not valid JSON"),
         (("--input", "-"), "{", "--input is not valid JSON"),
         (("--input", "-", "n=1"), "[]", "--input must be a JSON object"),
@@ -294,11 +294,11 @@ def test_an_argument_that_is_no_text(run: Run) -> None:
 
 
 def test_what_is_not_there_exits_1(run: Run, service: Service) -> None:
-    service.on("GET", "/api/tasks/nothing", problem(404, "task_not_found", "There is no task nothing."))
+    service.on("GET", "/api/tasks/nothing", problem(404, "task_not_found", "Task nothing does not exist."))
 
     result = run("get", "nothing")
 
-    assert (result.exit_code, result.stderr) == (1, "Error: There is no task nothing.\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: Task nothing does not exist.\n")
 
 
 def test_list_is_a_table(run: Run, service: Service) -> None:
@@ -382,7 +382,7 @@ def test_one_type_with_an_example_to_try(run: Run) -> None:
 def test_an_unknown_type_names_the_known(run: Run, service: Service) -> None:
     result = run("types", "nothing")
     assert result.exit_code == 2
-    assert "There is no task type 'nothing'. The service offers: fibonacci, bare." in result.stderr
+    assert "Task type 'nothing' does not exist. The service offers: fibonacci, bare." in result.stderr
 
     service.on("GET", "/api/task-types", Reply(body=[]))
     assert "The service offers: none." in run("types", "nothing").stderr

@@ -96,9 +96,9 @@ def test_a_value_is_typed_by_its_schema(argument: str, value: Any) -> None:
         ("n:=ten", "n:= is not valid JSON: Expecting value: line 1 column 1 (char 0)."),
         ("n:=NaN", "n:= is not valid JSON: NaN is not a JSON number."),
         ('n:={"a":1,"a":2}', "n:= is not valid JSON: an object has the same key twice."),
-        ("plain", "'plain' is no field: write key=value, or key:=JSON."),
-        ("=1", "'=1' is no field"),
-        (":=1", "':=1' is no field"),
+        ("plain", "'plain' is not a field: write key=value, or key:=JSON."),
+        ("=1", "'=1' is not a field"),
+        (":=1", "':=1' is not a field"),
     ],
 )
 def test_what_does_not_fit_is_named_with_what_was_expected(argument: str, expected: str) -> None:

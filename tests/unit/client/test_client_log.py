@@ -149,6 +149,6 @@ def test_a_log_that_is_never_settled_is_not_waited_for_for_ever(
 
 
 def test_a_task_that_does_not_exist_is_told_of(run: Run, service: Service) -> None:
-    service.on("GET", TARGET + "/log", problem(404, "task_not_found", f"There is no task {TASK_ID}."))
+    service.on("GET", TARGET + "/log", problem(404, "task_not_found", f"Task {TASK_ID} does not exist."))
     ended = run("log", TASK_ID)
-    assert (ended.exit_code, ended.stderr) == (1, f"Error: There is no task {TASK_ID}.\n")
+    assert (ended.exit_code, ended.stderr) == (1, f"Error: Task {TASK_ID} does not exist.\n")

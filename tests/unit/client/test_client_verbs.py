@@ -97,7 +97,9 @@ def test_a_name_that_is_near_nothing_is_only_wrong(run: Run, name: str) -> None:
 
 
 def test_a_refused_type_names_the_nearest(run: Run, service: Service) -> None:
-    errors = [{"pointer": "/task_type", "detail": "There is no such task type; the task types are fibonacci, sleep"}]
+    errors = [
+        {"pointer": "/task_type", "detail": "Task type 'slep' does not exist. The task types are fibonacci, sleep"}
+    ]
     service.on("POST", "/api/tasks", problem(400, "invalid_request", "The task is not valid.", errors=errors))
 
     result = run("submit", "fibonaci", "n=1")
@@ -113,7 +115,9 @@ def test_a_list_of_a_type_that_does_not_exist(run: Run, service: Service) -> Non
     result = run("list", "--type", "slep")
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "There is no task type 'slep'. Did you mean 'sleep'? The service offers: fibonacci, sleep." in result.stderr
+    assert (
+        "Task type 'slep' does not exist. Did you mean 'sleep'? The service offers: fibonacci, sleep." in result.stderr
+    )
     assert run("list", "--type", "sleep").stderr == "There is nothing to list.\n"
 
 

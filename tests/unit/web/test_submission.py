@@ -155,6 +155,25 @@ def test_everything_wrong_is_named_at_once() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("member", "value", "message"),
+    [
+        ("priority", 1000, "Expected a whole number from -100 to 100"),
+        ("priority", "x", "Expected a whole number from -100 to 100"),
+        ("timeout_seconds", 0, "Expected a number of at least 1"),
+        ("result_url", 5, "Expected text"),
+        (
+            "result_url",
+            "example.com/x",
+            "Expected an absolute http or https URL, for example https://example.com/results",
+        ),
+        ("colour", 1, "Unknown member; allowed: result_url, task_type, task_input, priority, timeout_seconds"),
+    ],
+)
+def test_a_wrong_member_is_answered_with_what_is_allowed(member: str, value: Any, message: str) -> None:
+    assert errors(**{member: value})[f"/{member}"] == message
+
+
 @pytest.mark.parametrize("member", ["result_url", "task_type"])
 def test_required_members(member: str) -> None:
     assert errors(**{member: ...})[f"/{member}"] == "The member is required"
@@ -178,7 +197,7 @@ def test_all_known_types_are_listed_however_many() -> None:
 
 def test_the_nearest_type_is_named() -> None:
     assert errors(task_type="fibonaci")["/task_type"].startswith(
-        "There is no such task type: did you mean fibonacci? The task types are "
+        "Task type 'fibonaci' does not exist. Did you mean fibonacci? The task types are "
     )
     assert "did you mean" not in errors(task_type="xyzzy")["/task_type"]
 
@@ -198,7 +217,7 @@ def test_a_type_that_is_no_name(value: Any) -> None:
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b'"str"', b"1", b"true"])
 def test_p09_a_body_that_is_no_object(raw: bytes) -> None:
-    assert errors(raw) == {"": "An object is wanted"}
+    assert errors(raw) == {"": "Expected an object"}
 
 
 def test_p09_a_body_that_is_no_json() -> None:

@@ -101,7 +101,7 @@ def test_the_name_and_the_example_may_be_left_out() -> None:
         assert found
         assert (found.function, found.example) == (function, None)
 
-    with pytest.raises(ValueError, match="'Not_A_Name' is no name for a task type"):
+    with pytest.raises(ValueError, match="'Not_A_Name' is not a valid name for a task type"):
 
         @task_type
         def Not_A_Name(task_input: Words, progress: Progress) -> None: ...  # noqa: N802
@@ -161,7 +161,7 @@ def test_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", ".a", "a_", "a b", "a/b", "ä", "a\n", "a" * 64])
 def test_bad_names(name: str) -> None:
-    with pytest.raises(ValueError, match="is no name for a task type: use 1 to 63 characters"):
+    with pytest.raises(ValueError, match="is not a valid name for a task type: use 1 to 63 characters"):
         task_type(name, example={})
 
 
