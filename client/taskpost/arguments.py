@@ -6,13 +6,15 @@ import json
 import math
 import re
 import sys
+from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LONGEST_PLACE: Final = 200
-"""More characters of the place of a fault are not shown."""
+"""More characters of the place of a fault, or of a wrong argument, are not shown."""
 
 _KEY: Final = re.compile("[!-~]{1,255}")
 
@@ -48,8 +50,8 @@ def checked_limit(limit: int | None) -> int | None:
     Raises:
         ValueError: it is negative, or not an integer.
     """
-    if limit is not None and (not isinstance(limit, int) or limit < 0):
-        raise ValueError(f"limit is {limit!r}: expected an integer from 0 on, or None for all")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        raise ValueError(f"limit is {_shown(limit)}: expected an integer from 0 on, or None for all")
     return limit and min(limit, sys.maxsize)
 
 
@@ -59,9 +61,79 @@ def checked_seconds(name: str, seconds: float | None) -> float | None:
     Raises:
         ValueError: it is not a number.
     """
-    if seconds is not None and (not isinstance(seconds, (int, float)) or math.isnan(seconds)):
-        raise ValueError(f"{name} is {seconds!r}: expected a number of seconds, or None for no limit")
-    return seconds
+    if seconds is None:
+        return None
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds != seconds:  # noqa: PLR0124 - NaN
+        raise ValueError(f"{name} is {_shown(seconds)}: expected a number of seconds, or None for no limit")
+    return max(min(seconds, sys.float_info.max), -sys.float_info.max)  # an int may be beyond them
+
+
+def checked_text(name: str, text: str | None) -> str | None:
+    """Return a text, or None if none is given.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if text is not None and not isinstance(text, str):
+        raise ValueError(f"{name} is {_shown(text)}: expected a string")
+    return text
+
+
+def checked_id(task_id: str) -> str:
+    """Return the id of a task.
+
+    Raises:
+        ValueError: it is not a string, but a task for example.
+    """
+    if not isinstance(task_id, str):
+        message = f"task_id is {_shown(task_id)}: expected the id of a task, which is a string"
+        raise ValueError(message)  # noqa: TRY004 - all wrong arguments are ValueErrors
+    task_id.encode()  # raises UnicodeEncodeError, which is a ValueError, for an argument that was not UTF-8
+    return task_id
+
+
+def checked_ids(task_ids: Iterable[str]) -> list[str]:
+    """Return the ids of tasks.
+
+    Raises:
+        ValueError: they are not strings, or are one string.
+    """
+    if isinstance(task_ids, str) or not isinstance(task_ids, Iterable):
+        message = f"task_ids is {_shown(task_ids)}: expected the ids of tasks, for example in a list"
+        raise ValueError(message)  # noqa: TRY004 - all wrong arguments are ValueErrors
+    return [checked_id(task_id) for task_id in task_ids]
+
+
+def checked_states(status: str | Iterable[str] | None) -> str | None:
+    """Return the states that are asked for in the form of the query, each once.
+
+    Raises:
+        ValueError: they are not strings.
+    """
+    if status is None or isinstance(status, str):
+        return status
+    states = list(status) if isinstance(status, Iterable) else [status]
+    if not all(isinstance(state, str) for state in states):
+        raise ValueError(f"status is {_shown(status)}: expected a state, or several, which are strings")
+    return ",".join(dict.fromkeys(states))
+
+
+def checked_time(name: str, time: datetime | None) -> str | None:
+    """Return a time as it is sent, or None if none is given.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if time is not None and not isinstance(time, datetime):
+        raise ValueError(f"{name} is {_shown(time)}: expected a datetime with a time zone")
+    return None if time is None else time.isoformat()
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:LONGEST_PLACE]
+    except Exception:  # noqa: BLE001 - whatever the object raises
+        return f"a {type(value).__name__}"
 
 
 def _place_of_fault(members: Mapping[str, Any]) -> str | None:

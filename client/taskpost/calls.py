@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote
 
-from taskpost.arguments import checked_limit, checked_seconds
+from taskpost.arguments import LONGEST_PLACE, checked_id, checked_limit, checked_seconds
+from taskpost.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 LONGEST_PAGE: Final = 1000
+LONGEST_REQUEST_SECONDS: Final = 1_000_000.0
+"""Sockets count milliseconds in 32 bits."""
 JSON_HEADERS: Final = {"Content-Type": "application/json"}
 T = TypeVar("T")
+
+_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,200}")
 
 
 class Calls:
@@ -27,11 +32,12 @@ class Calls:
         # httpx takes longer to import than all the rest, and not everyone who imports us calls a service.
         from taskpost import transport  # noqa: PLC0415
 
-        if (checked_seconds("timeout_seconds", timeout_seconds) or 0) <= 0:
+        seconds = checked_seconds("timeout_seconds", timeout_seconds)
+        if seconds is None or seconds <= 0:
             raise ValueError(f"timeout_seconds is {timeout_seconds!r}: expected a number of seconds above 0")
         self.url = url or os.environ.get("TASKPOST_URL") or DEFAULT_URL
         self._read, self._read_bytes, self._next_page = transport.read, transport.read_bytes, transport.next_page
-        self._transport = transport.Transport(self.url, timeout_seconds)
+        self._transport = transport.Transport(self.url, min(seconds, LONGEST_REQUEST_SECONDS))
 
     def __enter__(self) -> Self:
         return self
@@ -64,5 +70,14 @@ class Calls:
 
 
 def path_of(task_id: str) -> str:
-    """Return the path of a task; whatever the id is, it does not lead elsewhere."""
-    return f"/api/tasks/{quote(task_id, safe='')}"
+    """Return the path of a task.
+
+    An id with other characters would lead elsewhere: `..` is part of a path, and servers read `%2F` as a slash.
+
+    Raises:
+        ValueError: the id is not a string.
+        NotFound: no task can have this id.
+    """
+    if not _ID.fullmatch(checked_id(task_id)):
+        raise NotFound(404, "task_not_found", f"There is no task {task_id[:LONGEST_PLACE]!r}.")
+    return f"/api/tasks/{task_id}"

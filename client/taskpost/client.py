@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from taskpost.arguments import checked_key, checked_seconds, json_body
+from taskpost.arguments import checked_ids, checked_key, checked_seconds, checked_states, checked_text, json_body
 from taskpost.calls import JSON_HEADERS, path_of
 from taskpost.delivery_calls import DeliveryCalls
 from taskpost.errors import TaskFailedError, TaskpostError
@@ -24,7 +24,7 @@ class Client(DeliveryCalls):
     """A connection to a Taskpost service; a context manager, and threads may share one.
 
     Every method raises `Unreachable` if nothing answers, an `ApiError` if the service refuses, and `UnexpectedAnswer`
-    if what answers is not a Taskpost service.
+    if what answers is not a Taskpost service. An argument of a wrong kind is a `ValueError`, and nothing is sent.
 
     Args:
         url: where the service is, with its path prefix if it has one; by default the environment variable
@@ -70,7 +70,7 @@ class Client(DeliveryCalls):
             InvalidTask: the service refuses the task; `errors` says what is wrong, and where.
             ValueError: the input is not JSON, the key has another form, or the time is not a number.
         """
-        checked_seconds("wait_timeout_seconds", wait_timeout_seconds)
+        seconds = checked_seconds("wait_timeout_seconds", wait_timeout_seconds)
         task_id = self.submit(
             task_type,
             task_input,
@@ -80,7 +80,7 @@ class Client(DeliveryCalls):
             idempotency_key=idempotency_key,
         ).task.task_id
         try:
-            self.wait(task_id, timeout_seconds=wait_timeout_seconds, on_change=on_change)
+            self.wait(task_id, timeout_seconds=seconds, on_change=on_change)
             outcome = self.result(task_id)
         except TaskpostError as error:
             error.add_note(f"The task is {task_id}.")
@@ -116,7 +116,8 @@ class Client(DeliveryCalls):
         """
         key = str(uuid.uuid4()) if idempotency_key is None else checked_key(idempotency_key)
         body = {"result_url": result_url, "task_type": task_type}
-        optional = {"task_input": task_input, "priority": priority or None, "timeout_seconds": timeout_seconds}
+        rank = None if priority == 0 else priority
+        optional = {"task_input": task_input, "priority": rank, "timeout_seconds": timeout_seconds}
         content = json_body(body | {name: value for name, value in optional.items() if value is not None})
         response = self._transport.post_again("/api/tasks", content, {**JSON_HEADERS, "Idempotency-Key": key})
         return self._read(response, Submitted.from_json)
@@ -147,8 +148,7 @@ class Client(DeliveryCalls):
             ValueError: the limit is negative, or not an integer.
             InvalidTask: there is no such state. This comes with the first task that is asked for.
         """
-        states = status if status is None or isinstance(status, str) else ",".join(status)
-        filters = {"status": states, "task_type": task_type}
+        filters = {"status": checked_states(status), "task_type": checked_text("task_type", task_type)}
         return self._listed("/api/tasks", filters, limit, TaskSummary.from_json)
 
     def wait(
@@ -183,8 +183,8 @@ class Client(DeliveryCalls):
             NotFound: one of the tasks does not exist.
             ValueError: the time is not a number.
         """
-        checked_seconds("timeout_seconds", timeout_seconds)
-        return wait_for_ends(self._get, task_ids, timeout_seconds=timeout_seconds, on_change=on_change)
+        seconds = checked_seconds("timeout_seconds", timeout_seconds)
+        return wait_for_ends(self._get, checked_ids(task_ids), timeout_seconds=seconds, on_change=on_change)
 
     def cancel(self, task_id: str) -> Task:
         """Cancel a task; repeating it changes nothing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from taskpost.arguments import json_body
+from taskpost.arguments import checked_text, checked_time, json_body
 from taskpost.calls import JSON_HEADERS, Calls, path_of
 from taskpost.deliveries import Deliveries, DeliverySummary
 from taskpost.models import Task
@@ -68,7 +68,8 @@ class DeliveryCalls(Calls):
             ValueError: the limit is negative, or not an integer.
             InvalidTask: there is no such status. This comes with the first delivery that is asked for.
         """
-        return self._listed("/api/deliveries", {"status": status, "host": host}, limit, DeliverySummary.from_json)
+        filters = {"status": checked_text("status", status), "host": checked_text("host", host)}
+        return self._listed("/api/deliveries", filters, limit, DeliverySummary.from_json)
 
     def redeliver_dead(
         self,
@@ -88,7 +89,7 @@ class DeliveryCalls(Calls):
             InvalidTask: a time has no zone.
         """
         times = {"finished_from": finished_from, "finished_before": finished_before}
-        body: dict[str, Any] = {"host": host} | {name: time and time.isoformat() for name, time in times.items()}
+        body: dict[str, Any] = {"host": host} | {name: checked_time(name, time) for name, time in times.items()}
         body = {name: value for name, value in body.items() if value is not None}
         made_due = 0
         while True:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taskpost.codes import TaskStatus
     from taskpost.models import Json
 
 
@@ -41,7 +42,7 @@ class TaskLog:
 
     task_id: str
     task_type: str
-    task_status: str
+    task_status: TaskStatus
     attempts: tuple[AttemptLog, ...]
     raw: Json = field(repr=False, compare=False)
 

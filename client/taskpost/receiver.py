@@ -85,9 +85,9 @@ class Receiver:
             TimeoutError: none came in time.
             ValueError: the time is not a number.
         """
-        checked_seconds("timeout_seconds", timeout_seconds)
+        seconds = checked_seconds("timeout_seconds", timeout_seconds)
         try:
-            return self._received.get(timeout=timeout_seconds and min(max(timeout_seconds, 0), threading.TIMEOUT_MAX))
+            return self._received.get(timeout=seconds and min(max(seconds, 0), threading.TIMEOUT_MAX))
         except queue.Empty:
             raise TimeoutError(f"Nothing was received at {self.url} within {timeout_seconds:g} s.") from None
 

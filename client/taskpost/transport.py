@@ -43,9 +43,14 @@ class Transport:
     def __init__(self, url: str, timeout_seconds: float) -> None:
         try:
             parsed = httpx.URL(url)
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, TypeError) as error:
             raise InvalidUrl(f"The service's URL {url!r} is not a URL: {error}.") from error
-        if parsed.scheme not in {"http", "https"} or not parsed.host or (parsed.port or 0) > HIGHEST_PORT:
+        if (
+            parsed.scheme not in {"http", "https"}
+            or not parsed.host
+            or (parsed.port or 0) > HIGHEST_PORT
+            or parsed.query
+        ):
             raise InvalidUrl(f"The service's URL {url!r} must look like http://host:port.")
         self.url = url
         self._timeout_seconds = timeout_seconds
@@ -66,6 +71,8 @@ class Transport:
         content: bytes | None = None,
     ) -> httpx.Response:
         """Send one request; anything but a 2xx is raised. `timeout_seconds` can only shorten the client's own."""
+        if self._http.is_closed:
+            raise ValueError("this Client is closed: make another one")
         try:
             response = self._http.request(
                 method,
@@ -75,6 +82,8 @@ class Transport:
                 content=content,
                 timeout=min(self._timeout_seconds, timeout_seconds or self._timeout_seconds),
             )
+        except httpx.InvalidURL as error:  # an argument has thousands of characters
+            raise ApiError(431, "head_too_large", f"The request is too long to be sent: {error}.") from error
         except httpx.DecodingError as error:
             raise UnexpectedAnswer(f"{self.url} answered with a body that cannot be decoded: {error}") from error
         except httpx.TransportError as error:

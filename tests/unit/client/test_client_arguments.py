@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import uuid
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from taskpost import Client, Result, UnexpectedAnswer
+from taskpost import ApiError, Client, InvalidUrl, Result, Task, UnexpectedAnswer
 
 from tests.unit.client.scripted_service import TASK_ID, Reply, problem, summary, task
 
@@ -60,7 +62,7 @@ def test_a_large_input_that_is_shared_is_searched_once(client: Client) -> None:
         client.submit("sleep", {"first": object(), "then": shared})
 
 
-@pytest.mark.parametrize("limit", [-1, -(10**30), 1.5, "3", math.nan])
+@pytest.mark.parametrize("limit", [-1, -(10**30), 1.5, "3", math.nan, True])
 @pytest.mark.parametrize("name", ["list", "list_deliveries"])
 def test_a_limit_that_is_none_is_a_value_error_at_once(name: str, limit: Any, service: Service, client: Client) -> None:
     with pytest.raises(ValueError, match=r"limit is .*: expected an integer from 0 on, or None for all"):
@@ -78,7 +80,7 @@ def test_a_limit_may_be_nothing_or_more_than_there_is(
     assert len(service.asked) == asked
 
 
-@pytest.mark.parametrize("seconds", [math.nan, "5"])
+@pytest.mark.parametrize("seconds", [math.nan, "5", True])
 def test_a_time_that_is_not_a_number_is_a_value_error(seconds: Any, service: Service, client: Client) -> None:
     calls: list[Callable[[], object]] = [
         lambda: client.wait(TASK_ID, timeout_seconds=seconds),
@@ -91,7 +93,7 @@ def test_a_time_that_is_not_a_number_is_a_value_error(seconds: Any, service: Ser
     assert service.asked == []
 
 
-@pytest.mark.parametrize("seconds", [0, -1, math.nan, "5", None])
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, "5", None, -math.inf, -(10**400)])
 def test_a_client_needs_time(seconds: Any) -> None:
     with pytest.raises(ValueError, match=r"timeout_seconds is .*: expected a number of seconds"):
         Client("http://127.0.0.1:1", timeout_seconds=seconds)
@@ -143,7 +145,7 @@ def test_a_problem_with_odd_errors_is_still_one(errors: Any, service: Service, c
 
 def test_any_number_of_seconds_will_do_to_wait(service: Service, client: Client) -> None:
     service.on("GET", f"/api/tasks/{TASK_ID}", Reply(body=task("done")))
-    for seconds in (None, 0, -1, 0.5, math.inf):
+    for seconds in (None, 0, -1, 0.5, math.inf, 10**400, -(10**400)):
         assert client.wait(TASK_ID, timeout_seconds=seconds).ended
 
 
@@ -153,3 +155,86 @@ def test_any_number_of_seconds_will_do_to_wait(service: Service, client: Client)
 def test_a_list_may_be_of_several_states(status: Any, asked: str, service: Service, client: Client) -> None:
     service.on("GET", f"/api/tasks?status={asked}", Reply(body=[summary(1)]))
     assert len(list(client.list(status=status))) == 1
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e30, 10**400])
+def test_a_client_may_have_any_time(seconds: float, service: Service) -> None:
+    service.on("GET", f"/api/tasks/{TASK_ID}", Reply(body=task("done")))
+    with Client(service.url, timeout_seconds=seconds) as patient:
+        assert patient.get(TASK_ID).ended
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    [None, 5, b"bytes", uuid.UUID(TASK_ID), Task.from_json(task()), [TASK_ID]],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_is_not_an_id_is_a_value_error(task_id: Any, service: Service, client: Client) -> None:
+    calls: list[Any] = [client.get, client.wait, client.cancel, client.result, client.log, client.deliveries]
+    for call in [*calls, client.redeliver, client.give_up_delivery, lambda one: client.wait_all([one])]:
+        with pytest.raises(ValueError, match=r"task_id is .*: expected the id of a task, which is a string"):
+            call(task_id)
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("task_ids", [TASK_ID, None, 5])
+def test_ids_are_more_than_one_string(task_ids: Any, service: Service, client: Client) -> None:
+    with pytest.raises(ValueError, match=r"task_ids is .*: expected the ids of tasks, for example in a list"):
+        client.wait_all(task_ids)
+    assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "words"),
+    [
+        ("list", {"status": 5}, "status is 5: expected a state, or several"),
+        ("list", {"status": [None, "done"]}, "status is "),
+        ("list", {"status": b"done"}, "status is b'done'"),
+        ("list", {"task_type": ["sleep"]}, r"task_type is \['sleep'\]: expected a string"),
+        ("list_deliveries", {"status": 5}, "status is 5"),
+        ("list_deliveries", {"host": 5}, "host is 5"),
+        ("redeliver_dead", {"finished_from": 0}, "finished_from is 0: expected a datetime with a time zone"),
+        ("redeliver_dead", {"finished_before": "2026-01-01"}, "finished_before is '2026-01-01'"),
+        ("redeliver_dead", {"finished_before": date(2026, 1, 1)}, "finished_before is datetime.date"),
+    ],
+)
+def test_a_filter_of_a_wrong_kind_is_a_value_error(
+    method: str, arguments: Any, words: str, service: Service, client: Client
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        getattr(client, method)(**arguments)
+    assert service.asked == []
+
+
+def test_a_state_that_is_given_often_is_asked_for_once(service: Service, client: Client) -> None:
+    service.on("GET", "/api/tasks?status=done%2Cfailed", Reply(body=[]))
+    assert list(client.list(status=["done", "failed"] * 10_000)) == []
+
+
+def test_an_argument_may_be_too_long_for_a_url(service: Service, client: Client) -> None:
+    with pytest.raises(ApiError, match="too long to be sent") as raised:
+        next(client.list(task_type="x" * 1_000_000))
+    assert (raised.value.status, raised.value.code) == (431, "head_too_large")
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("url", [5, b"http://127.0.0.1:1", "http://127.0.0.1:1/?a=b"])
+def test_what_cannot_be_the_url_of_a_service(url: Any) -> None:
+    with pytest.raises(InvalidUrl):
+        Client(url)
+
+
+def test_a_priority_of_a_wrong_kind_is_not_taken_for_none(service: Service, client: Client) -> None:
+    for wrong in ("", [], {}):
+        with pytest.raises(ApiError):
+            client.submit("sleep", priority=wrong)  # type: ignore[arg-type]
+        assert service.asked[-1].json["priority"] == wrong
+
+
+def test_a_client_that_is_closed_says_so(service: Service) -> None:
+    client = Client(service.url)
+    client.close()
+    client.close()
+    for call in (client.get, client.wait):
+        with pytest.raises(ValueError, match="this Client is closed"):
+            call(TASK_ID)

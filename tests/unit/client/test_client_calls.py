@@ -157,11 +157,18 @@ def test_get_needs_no_more_than_three_fields(service: Service, client: Client) -
     assert (found.task_status, found.ended, found.delivery.status, found.created_at) == ("paused", False, "none", None)
 
 
-def test_an_id_cannot_lead_elsewhere(service: Service, client: Client) -> None:
-    with pytest.raises(NotFound):
-        client.get("../task-types?a=b")
+@pytest.mark.parametrize(
+    "task_id", ["", ".", "..", "../task-types?a=b", f"{TASK_ID}/result", "a\0b", "a" * 100_000, f" {TASK_ID}"]
+)
+def test_an_id_cannot_lead_elsewhere(task_id: str, service: Service, client: Client) -> None:
+    calls = [client.get, client.wait, client.result, client.log, client.cancel, client.deliveries, client.redeliver]
+    for call in (*calls, client.give_up_delivery, lambda task_id: client.wait_all([task_id])):
+        with pytest.raises(NotFound, match="There is no task ") as raised:
+            call(task_id)  # type: ignore[operator]
+        assert (raised.value.status, raised.value.code) == (404, "task_not_found")
+        assert len(str(raised.value)) < 300
 
-    assert service.targets() == ["GET /api/tasks/..%2Ftask-types%3Fa%3Db"]
+    assert service.asked == []
 
 
 def test_list_follows_the_pages_when_they_are_asked_for(service: Service, client: Client) -> None:
