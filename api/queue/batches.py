@@ -9,7 +9,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
+
+from api.cancellation import is_being_cancelled
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -81,6 +84,12 @@ class Batches:
                 await self._client.script_load(self._script.script)
                 for call in await self._ask(missed):
                     call.settle(NoScriptError("NOSCRIPT Redis forgets its scripts at once"))
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            # A library has leaked it. Its callers are not being cancelled: they get an error like any other.
+            for call in calls:
+                call.settle(RedisConnectionError("The call was cancelled by a library"))
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
             for call in calls:
                 call.settle(error)

@@ -92,6 +92,19 @@ async def test_batch_survives_caller_that_gives_up(batches: Batches) -> None:
     assert (await batches.call("list", "next"))[0] == b"next"
 
 
+async def test_batch_reports_cancellation_leaked_by_library_as_fault_of_redis(
+    batches: Batches, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def leak() -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client.connection_pool, "get_connection", leak)
+        replies = await asyncio.gather(*(batches.call("list", text) for text in "ab"), return_exceptions=True)
+    assert [isinstance(reply, RedisError) for reply in replies] == [True, True], replies
+    assert (await batches.call("list", "next"))[0] == b"next"
+
+
 async def test_silent_redis_fails_all_callers_in_time_and_answers_again_later(
     batches: Batches, own_valkey: ValkeyServer
 ) -> None:
