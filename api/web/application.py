@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.middleware import Middleware
 
 from api.web import cors, problems
+from api.web.check_apart import CheckApart
 from api.web.guard import Guard
 from api.web.head import HeadAsGet, PrefixStripped
 from api.web.openapi import DESCRIPTION, LICENSE, VERSION, Application
@@ -44,7 +45,10 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
     @asynccontextmanager
     async def entered(_app: FastAPI) -> AsyncIterator[None]:
         async with lifespan():
-            yield
+            try:
+                yield
+            finally:
+                await app.state.check_apart.close()
 
     settings = services.settings
     app = Application(
@@ -67,6 +71,7 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
     app.state.turns = Turns(REQUESTS_AT_A_TIME)
     app.state.result_turns = Turns(RESULTS_AT_A_TIME)
     app.state.log_turns = Turns(LOGS_AT_A_TIME)
+    app.state.check_apart = CheckApart()
     app.state.intake = Intake(services.types, settings.callback_policy)
     problems.install(app)
     _add_routes(app)

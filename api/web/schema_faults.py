@@ -1,7 +1,8 @@
 """Describes what is wrong with an input, at a bounded cost.
 
-`is_valid` decides, in time linear in the input. The description has a budget: errors are listed by outlines (see
-`schema_outline`), which never branch, of inputs that are small for them; of larger ones only the first is sought.
+`is_valid` decides; where that may take long, this runs in another process (see `check_apart`). The description has a
+budget: errors are listed by outlines (see `schema_outline`), which never branch, of inputs that are small for them; of
+larger ones only the first is sought.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from jsonschema_rs import Registry, ValidationError, Validator
 from jsonschema_rs import ValidationErrorKind as Kind
 
 from api.core.input_schema import compile_schema
+from api.web.check_cost import cost_of
 from api.web.faults import MAX_FAULTS, Fault, pointer, printable, shorten
 from api.web.representation import json_bytes
 from api.web.schema_outline import outline, target, uri_of
@@ -57,8 +59,14 @@ class InputSchema:
     def __init__(self, schema: Mapping[str, Json]) -> None:
         self._schema = dict(schema)
         self._validator = compile_schema(self._schema)
+        self.cost = cost_of(self._schema)
         self._default = json_bytes(self._schema.get("default", {}))
         self._outlines: dict[str, tuple[Validator, int]] = {}
+
+    @property
+    def document(self) -> Mapping[str, Json]:
+        """The schema as it was given."""
+        return self._schema
 
     def default(self) -> Json:
         """Return a copy of the input of a task that is submitted without one: the schema's `default`, else `{}`."""

@@ -16,6 +16,7 @@ from api.core.task_types import why_unusable
 from api.expected import allowed, expected
 from api.nearest import nearest
 from api.queue.shapes import Submission
+from api.web.check_apart import CostlyInput
 from api.web.faults import Fault, bounded, pointer, printable, shorten
 from api.web.problems import Code, Problem
 from api.web.representation import json_bytes
@@ -59,23 +60,24 @@ class Intake:
             self._schemas = dict(_compiled(types))
             self._types = types
 
-    def read(self, raw: bytes, idempotency_key: str | None) -> Submission:
-        """Return the task that a request's body describes.
+    def read(self, raw: bytes, idempotency_key: str | None, checked: tuple[Fault, ...] | None = None) -> Submission:
+        """Return the task that a request's body describes. `checked`: what is wrong with its input, if that is known.
 
         Raises:
             Problem: 400 that names everything that is wrong.
+            CostlyInput: if it may take long to check the input, unless it is checked.
         """
         self._renew()
         with _without_collection():
-            return self._read(raw, idempotency_key)
+            return self._read(raw, idempotency_key, checked)
 
-    def _read(self, raw: bytes, idempotency_key: str | None) -> Submission:
+    def _read(self, raw: bytes, idempotency_key: str | None, checked: tuple[Fault, ...] | None) -> Submission:
         body = _parse(raw)
         if "task_input" not in body:
             body["task_input"] = self._default_input(body.get("task_type"))
         task_input = json_bytes(body["task_input"])
         envelope, faults = _read_envelope(body)
-        listed = bounded(chain(faults, self._faults(body, spelled_out_bytes(task_input))))
+        listed = bounded(chain(faults, self._faults(body, task_input, checked)))
         if envelope is None or listed:
             raise Problem(400, Code.INVALID_REQUEST, "The task is not valid.", listed)
         return Submission(
@@ -92,7 +94,7 @@ class Intake:
         schema = self._schemas.get(name) if isinstance(name, str) else None
         return {} if schema is None else schema.default()
 
-    def _faults(self, body: Mapping[str, Any], input_bytes: int) -> Iterator[Fault]:
+    def _faults(self, body: Mapping[str, Any], task_input: bytes, checked: tuple[Fault, ...] | None) -> Iterator[Fault]:
         """Find what the model of the envelope cannot: it knows neither the types nor where callbacks may go."""
         url, name = body.get("result_url"), body.get("task_type")
         if isinstance(url, str) and (why := refusal(url, self._policy)):
@@ -106,7 +108,12 @@ class Intake:
         seconds = body.get("timeout_seconds")
         if isinstance(seconds, int | float) and seconds > definition.max_timeout_seconds:
             yield Fault("/timeout_seconds", f"{name} may run for {definition.max_timeout_seconds:g} seconds at most")
-        yield from schema.faults(body["task_input"], input_bytes)
+        if checked is not None:
+            yield from checked
+        elif schema.cost.is_high(task_input):
+            raise CostlyInput(schema.document, task_input)
+        else:
+            yield from schema.faults(body["task_input"], spelled_out_bytes(task_input))
 
     def _timeout_seconds(self, envelope: TaskSubmission) -> float:
         if envelope.timeout_seconds:

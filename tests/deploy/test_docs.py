@@ -19,6 +19,7 @@ from taskpost.cli import verbs
 from taskpost.cli.faults import ExitCode
 
 from api.settings import ENV_PREFIX, Settings
+from api.web.check_apart import CHECK_SECONDS, MOST_WAITING
 from api.web.connections import READ_BYTES, Limits
 from api.web.descriptors import EACH_ATTEMPT, MOST_CONNECTIONS, MOST_DESCRIPTORS, OTHERS
 from api.web.message_body import MAX_CHUNK_LINE_BYTES, MAX_CHUNK_OVERHEAD_BYTES, MAX_TRAILER_BYTES
@@ -112,7 +113,7 @@ def test_the_table_of_http_limits_is_that_of_the_code() -> None:
         MAX_CHUNK_OVERHEAD_BYTES, 400, plain.head_seconds, 408, plain.body_seconds, 408,
         plain.unread_seconds, LEAST_UNREAD_RATE, plain.closing_seconds, LINGER_BYTES, READ_BYTES, plain.held_bytes, 408,
         plain.unread_bytes, REQUESTS_AT_A_TIME, WAIT_SECONDS, 503, RESULTS_AT_A_TIME, WAIT_SECONDS, 503,
-        LOGS_AT_A_TIME, WAIT_SECONDS, 503,
+        LOGS_AT_A_TIME, WAIT_SECONDS, 503, CHECK_SECONDS, 400, MOST_WAITING, WAIT_SECONDS, 503,
     ]  # fmt: skip
     assert plain.idle_seconds == Settings.model_fields["keep_alive_seconds"].default
     text = page("operations")

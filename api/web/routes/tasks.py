@@ -10,6 +10,7 @@ from api.queue.shapes import Refused
 from api.web import descriptions
 from api.web.answers import bytes_answer, json_answer
 from api.web.cancel import cancel
+from api.web.check_apart import CostlyInput
 from api.web.list_query import is_task_id, read_query
 from api.web.log_view import log_view
 from api.web.operation import Operation
@@ -33,7 +34,11 @@ async def submit_task(request: Request) -> Response:
     services: Services = state.services
     intake: Intake = state.intake
     key = idempotency_key(request.headers)
-    submission = intake.read(await read_json_body(request), key)
+    raw = await read_json_body(request)
+    try:
+        submission = intake.read(raw, key)
+    except CostlyInput as costly:
+        submission = intake.read(raw, key, await state.check_apart.faults(costly))
     outcome = await services.queue.submit(submission, services.settings.queue_limits)
     if isinstance(outcome, Refused):
         raise refusal_of(outcome, services.settings.queue_limits)
