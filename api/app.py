@@ -236,10 +236,14 @@ def _controller_config(
         environment=environment,
         owner=owner,
         limits=Limits(settings.max_attempts, settings.start_deadline_seconds, settings.suspended_deadline_seconds),
-        retention=Retention(settings.retention_seconds, settings.retention_max_count, settings.retention_max_bytes),
+        retention=Retention(
+            settings.retention_seconds,
+            settings.retention_max_count,
+            settings.retention_max_bytes,
+            settings.retention_log_max_bytes,
+        ),
         grace_seconds=settings.grace_seconds,
         retry_seconds=settings.callback_retry_seconds,
-        logs_max_bytes=settings.retention_log_max_bytes,
     )
 
 

@@ -131,4 +131,7 @@ def _no_retry(message: str, retries: int) -> str:
 def _print_traceback(error: BaseException, trace: TracebackType | None) -> None:
     """Write a traceback to the log, from the task's own frames on, if it can be made and there is a log."""
     with suppress(BaseException):
-        traceback.print_exception(type(error), error, own_part(trace))
+        sys.stderr.flush()
+    # Not by `sys.stderr`, which the task may have closed or replaced.
+    with suppress(BaseException), open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as log:
+        traceback.print_exception(type(error), error, own_part(trace), file=log)

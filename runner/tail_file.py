@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 KEPT_BYTES: Final = 64 * 1024
 MAX_FILE_BYTES: Final = 2 * KEPT_BYTES
-"""The file is appended to until it has this size; then it is rewritten with the last `KEPT_BYTES`."""
+"""The file is appended to until it has this size; then it is rewritten with its end, longer than `KEPT_BYTES`."""
+_HELD_BYTES: Final = KEPT_BYTES + 1
+"""One byte more is held than is shown: it proves that more was written."""
 LONGEST_LINE_CUT: Final = 4096
 """An end begins with a whole line, if one begins within so many bytes."""
 _FIRST_CONTINUATION, _LAST_CONTINUATION = 0x80, 0xBF
@@ -46,7 +48,7 @@ class TailFile:
         """Add to the end. Nothing is on disk before `flush`."""
         self._tail += data
         self._unwritten += len(data)
-        del self._tail[:-KEPT_BYTES]
+        del self._tail[:-_HELD_BYTES]
 
     def flush(self) -> bool:
         """Write what is not in the file yet; False if that is not possible now, for example on a full disk."""

@@ -56,7 +56,6 @@ class ControllerConfig:
     grace_seconds: float
     owner: str
     retry_seconds: Sequence[float]
-    logs_max_bytes: int = 0
 
 
 class Controller:
@@ -86,7 +85,7 @@ class Controller:
             types=config.types,
             environment=config.environment,
         )
-        self._settler = Settler(queue, executor, book, config.limits, config.logs_max_bytes)
+        self._settler = Settler(queue, executor, book, config.limits, config.retention.max_log_bytes)
         deliverer = Deliverer(queue, sender, config.retry_seconds, outage)
         wakeups = Wakeups()
         self._duties_of_the_leader: Duties = {

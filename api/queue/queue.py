@@ -292,11 +292,11 @@ class Queue:
         ]
 
     async def sweep(self, retention: Retention) -> Retained:
-        """Forget a few ended tasks that are past their retention, and drop results if too much waits for delivery."""
+        """Forget a few ended tasks that are past their retention; drop results and logs that exceed their bounds."""
         age_ms = int(retention.max_age_seconds * 1000)
-        limits = (retention.max_count, retention.max_bytes, SWEEP_STEP)
-        forgotten, dropped = await self._call("sweep", age_ms, *limits)
-        return Retained(int(forgotten), tuple(Dropped(*json.loads(notice)) for notice in dropped))
+        limits = (retention.max_count, retention.max_bytes, retention.max_log_bytes, SWEEP_STEP)
+        forgotten, dropped, logs = await self._call("sweep", age_ms, *limits)
+        return Retained(int(forgotten), tuple(Dropped(*json.loads(notice)) for notice in dropped), int(logs))
 
     async def counts(self) -> Counts:
         """Count what the instance holds."""

@@ -240,10 +240,16 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """What one step of retention did: how many ended tasks it forgot, and which results had to be dropped."""
+    """What one step of retention did: how many ended tasks it forgot, which results and how many logs it dropped."""
 
     forgotten: int
     dropped: tuple[Dropped, ...]
+    logs_dropped: int
+
+    @property
+    def did_something(self) -> bool:
+        """Whether there may be more to do."""
+        return bool(self.forgotten or self.dropped or self.logs_dropped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +294,9 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long and how much is kept of ended tasks."""
+    """How long and how much is kept of ended tasks. `max_log_bytes` is for the logs of all tasks."""
 
     max_age_seconds: float
     max_count: int
     max_bytes: int
+    max_log_bytes: int

@@ -16,9 +16,10 @@ DROPPED: Final = "Its output is no longer kept: the logs of all tasks took more 
 def log_view(task_id: str, stored: StoredLog, running: LogTail | None, *, keeps_logs: bool) -> dict[str, Any]:
     """Return the log of a task, attempt by attempt. `running` is what its attempt that runs has written so far.
 
-    The newest attempt is always there. An earlier one that wrote nothing is left out.
+    The newest attempt is always there. An earlier one that wrote nothing is left out. Without `keeps_logs` no
+    output is shown.
     """
-    attempts = dict(stored.attempts)
+    attempts = dict(stored.attempts) if keeps_logs else {}  # those kept before will be deleted
     if running is not None and (running.data or stored.attempt not in attempts):
         attempts[stored.attempt] = running
     if stored.attempt and stored.attempt not in attempts:

@@ -69,6 +69,8 @@ def parse(raw: bytes) -> Any:  # noqa: ANN401 - any JSON value
     try:
         return _decode(text)
     except json.JSONDecodeError as error:
+        if not text.strip():
+            raise InvalidJson("The body is empty.") from None
         detail = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         raise InvalidJson(detail) from None
 

@@ -143,7 +143,7 @@ async def test_the_pause_before_a_retry_stays_as_long(ticked, stepped, valkey_ur
 async def test_an_ended_task_is_kept_as_long(ticked, stepped, step_ms):
     task = await submitted(ticked)
     await conclude(ticked, task, State.CANCELLED, Reason("cancelled", "by request"))
-    retention = Retention(60.0, 100, 1_000_000)
+    retention = Retention(60.0, 100, 1_000_000, 1_000_000)
     await stepped(step_ms)
     assert (await ticked.sweep(retention)).forgotten == 0
     await ticked.tick("machine", 1_000_000 + 61_000)

@@ -303,7 +303,7 @@ async def test_a_removed_type_is_forgotten_when_none_of_its_tasks_is_kept(place:
     assert (await place.metrics())[ended("done", "removed")] == 1
     for slot in await place.queue.slots():
         await place.queue.release(slot)
-    while (await place.queue.sweep(Retention(0, 0, 0))).forgotten:
+    while (await place.queue.sweep(Retention(0, 0, 0, 0))).forgotten:
         pass
     assert await place.queue.read(task_id) is None
     await withdrawer.look(10)

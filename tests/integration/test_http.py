@@ -432,7 +432,7 @@ async def test_a_key_of_a_task_that_is_no_longer_kept(client: httpx.AsyncClient,
     headers = {"Idempotency-Key": "k"}
     task_id = (await client.post("/api/tasks", json=VALID, headers=headers)).json()["task"]["task_id"]
     await client.delete(f"/api/tasks/{task_id}")
-    assert (await queue.sweep(Retention(3600, 0, 0))).forgotten == 1
+    assert (await queue.sweep(Retention(3600, 0, 0, 0))).forgotten == 1
     response = await client.post("/api/tasks", json=VALID, headers=headers)
     assert task_id in problem(response, 410, "task_expired")["detail"]
 
@@ -514,7 +514,7 @@ async def test_r07_the_list_outlives_records_that_are_gone(
     assert (await client.get("/api/tasks")).headers["x-total-count"] == "4"
     for task_id in tasks[:2]:
         await client.delete(f"/api/tasks/{task_id}")
-    assert (await queue.sweep(Retention(3600, 0, 0))).forgotten == 2
+    assert (await queue.sweep(Retention(3600, 0, 0, 0))).forgotten == 2
     response = await client.get("/api/tasks")
     assert [task["task_id"] for task in response.json()] == tasks[:2:-1]
     assert response.headers["x-total-count"] == "2"

@@ -546,7 +546,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(keep=st.integers(0, 2))
     def sweep(self, keep):
-        self.do(self.queue.sweep(Retention(HOUR_SECONDS * 10_000_000, keep, 1_000_000)))
+        self.do(self.queue.sweep(Retention(HOUR_SECONDS * 10_000_000, keep, 1_000_000, 10**9)))
         self.see_what_was_dropped()
         count = len(self.ended)
         for task_id in list(self.ended):

@@ -50,6 +50,13 @@ def acts(step: Step, progress: Progress) -> str:
     sys.stderr.write("on stderr too\\n")
     if step.do == "raise":
         raise ValueError("the moon is not full")  # the place
+    if step.do == "streams":
+        sys.stdout.close()
+        sys.stderr.close()
+        raise ValueError("nowhere to write")
+    if step.do == "replaced":
+        sys.stdout, sys.stderr = None, open(os.devnull, "w")
+        raise ValueError("nowhere to write")
     if step.do == "library":
         deeper("no json")
     if step.do == "fail":
@@ -200,6 +207,14 @@ def test_an_exception_names_file_and_line_and_leaves_its_traceback(client, servi
     assert "runner/function.py" not in output
     line = line_about(service, task.task_id, "task_failed")
     assert " WARNING " in line and "code=task_error" in line and task.error.message in line
+
+
+@pytest.mark.parametrize("do", ["streams", "replaced"])
+def test_a_traceback_is_there_though_the_task_has_closed_or_replaced_its_streams(client, do):
+    log, _ = done(client, do)
+    output = log.attempts[-1].output
+    assert output.startswith(f"attempt 1 does {do}\non stderr too\nTraceback ")
+    assert output.endswith(', in acts\n    raise ValueError("nowhere to write")\nValueError: nowhere to write\n')
 
 
 def test_of_an_exception_in_a_library_the_line_that_calls_it_is_named(client):
@@ -353,3 +368,16 @@ def test_without_a_bound_for_logs_none_is_kept_or_shown(own):
         (attempt,) = log.attempts
         assert attempt.output == "" and "TASKPOST_RETENTION_LOG_MAX_BYTES is 0" in attempt.note
         assert "acme_acts.py, line" in task.error.message
+
+
+def test_a_service_that_keeps_no_logs_any_more_deletes_those_it_has(own):
+    service = own()
+    with service.client() as client:
+        log, task = done(client, "raise")
+        assert log.attempts[0].output
+    service.stop()
+    service = own(retention_log_max_bytes=0)
+    with service.client() as client:
+        (attempt,) = client.log(task.task_id).attempts
+        assert attempt.output == "" and "TASKPOST_RETENTION_LOG_MAX_BYTES is 0" in attempt.note
+    eventually(lambda: "\ntaskpost_log_bytes 0.0\n" in httpx.get(f"{service.url}/metrics").text)

@@ -43,7 +43,7 @@ LIMITS = QueueLimits(
     undelivered_max_bytes_per_receiver=100 * KIBIBYTE,
 )
 HANGS, OTHER = "http://hangs.example.com/", "http://other.example.com/"
-RETENTION = Retention(3600, 1000, 10_000_000)
+RETENTION = Retention(3600, 1000, 10_000_000, 10_000_000)
 ROOM = room_for(100)
 
 
@@ -239,7 +239,7 @@ async def test_results_that_wait_do_not_push_out_those_that_are_kept(place: Plac
     assert (await place.post(None)).status_code == 202
     kept = await place.end(10, tried=False)
     await place.fill(HANGS, 3, 24 * KIBIBYTE)
-    await place.queue.sweep(Retention(3600, 1000, 10 * KIBIBYTE))
+    await place.queue.sweep(Retention(3600, 1000, 10 * KIBIBYTE, 0))
     assert (await place.http.get(f"/api/tasks/{kept}/result")).status_code == 200
 
 

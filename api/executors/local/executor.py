@@ -28,7 +28,7 @@ from api.executors.local.directories import LOCK_NAME, LOG_NAME, WORK_NAME, find
 from api.executors.local.observe import observe_end
 from runner.attempt import Command
 from runner.contract import Env
-from runner.tail_file import KEPT_BYTES, MAX_FILE_BYTES
+from runner.tail_file import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -155,8 +155,7 @@ class LocalExecutor(Executor):
 
     async def read_log(self, attempt_id: AttemptId) -> LogTail:
         """Return the end of what an attempt has written: its keeper writes it to a file twenty times a second."""
-        data = output.read_end(self._path(attempt_id) / LOG_NAME, MAX_FILE_BYTES)
-        return tail_of(data, truncated=len(data) == KEPT_BYTES)  # what the keeper leaves when it drops the beginning
+        return tail_of(output.read_end(self._path(attempt_id) / LOG_NAME, MAX_FILE_BYTES))
 
     async def refresh(self) -> None:
         """Nothing to ask: the locks of attempts are watched."""

@@ -720,7 +720,7 @@ async def test_the_sweep_goes_on(queue, background, monkeypatch, caplog):
     monkeypatch.setattr("api.controller.sweep.SHORTEST_PAUSE_SECONDS", 0.01)
     task = (await queue.submit(Submission("sleep", "{}", None, 0, 1000), LIMITS)).task
     await conclude(queue, task, State.CANCELLED, Reason("cancelled", "by request"))
-    background(sweep(queue, Retention(0.05, 100, 100_000), asyncio.Event()))
+    background(sweep(queue, Retention(0.05, 100, 100_000, 100_000), asyncio.Event()))
     await until(lambda: is_gone(queue, task.task_id))
 
     async def told():
@@ -740,7 +740,7 @@ async def test_record_spoilt_by_hand_does_not_stop_retention(queue, redis_client
     if spoil.startswith("SET"):
         await redis_client.delete(record)
     await redis_client.execute_command(*spoil.format(record).split(" "))
-    assert (await queue.sweep(Retention(0, 100, 100_000))).forgotten == 3
+    assert (await queue.sweep(Retention(0, 100, 100_000, 100_000))).forgotten == 3
     assert not await redis_client.exists(record)
 
 
@@ -750,7 +750,7 @@ async def test_spoilt_backlog_is_told_and_does_not_stop_retention(queue, redis_c
     await redis_client.set(f"{{taskpost:{instance}}}:undelivered", "text")
     await redis_client.hset(f"{{taskpost:{instance}}}:totals", "undelivered_bytes", 10**12)
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        await queue.sweep(Retention(0, 100, 100_000))
+        await queue.sweep(Retention(0, 100, 100_000, 100_000))
     assert await queue.read(task.task_id) is None
 
 

@@ -323,7 +323,7 @@ async def test_an_attempt_that_cannot_be_ended_at_the_shutdown_delays_no_other(
         environment={},
         limits=Limits(3, 600, 3600),
         suspended_concurrency=9,
-        retention=Retention(60, 10, 1000),
+        retention=Retention(60, 10, 1000, 1000),
         grace_seconds=0,
         owner="one",
         retry_seconds=(1,),

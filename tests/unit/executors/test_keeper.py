@@ -287,6 +287,23 @@ async def test_the_end_of_much_output_is_kept(attempts):
     await executor.close()
 
 
+@pytest.mark.parametrize("size", [KEPT_BYTES - 1, KEPT_BYTES, KEPT_BYTES + 1, MAX_FILE_BYTES, 5 * KEPT_BYTES])
+@pytest.mark.parametrize("pieces", [1, 7])
+async def test_an_output_is_whole_up_to_its_bound(attempts, size, pieces):
+    """One of exactly the bound too: nothing is cut off, and nobody is told that there was more."""
+    script = f"import os\nfor n in range({pieces}): os.write(1, b'one\\n' + b'x' * ({size} // {pieces} - 4))\n"
+    script += f"os.write(1, b'y' * ({size} % {pieces}))"
+    executor = await started(attempts, sys.executable, "-c", script)
+    await over(executor)
+    log = await executor.read_log(TASK)
+    assert log.truncated is (size > KEPT_BYTES)
+    if log.truncated:
+        assert KEPT_BYTES - 5 <= len(log.data) <= KEPT_BYTES
+    else:
+        assert (len(log.data), log.data[:5]) == (size, b"one\nx")
+    await executor.close()
+
+
 async def test_a_word_is_in_the_log_while_the_attempt_goes_on(attempts):
     executor = await started(attempts, "sh", "-c", "echo begun; sleep 600")
 
@@ -363,10 +380,10 @@ def test_a_tail_that_cannot_be_written_is_written_later(tmp_path):
     path.rmdir()
     log.write(b"b")
     assert log.flush()
-    assert path.read_bytes() == b"a" * (KEPT_BYTES - 1) + b"b"
+    assert path.read_bytes() == b"a" * KEPT_BYTES + b"b"
     log.write(b"c")
     assert log.flush()
-    assert path.read_bytes() == b"a" * (KEPT_BYTES - 1) + b"bc"
+    assert path.read_bytes() == b"a" * KEPT_BYTES + b"bc"
 
 
 async def test_what_an_attempt_had_on_disk_is_free_when_it_is_over(attempts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from redis.exceptions import ResponseError
 
 from api.core.log_tail import LogTail
 from api.core.observation import AttemptId
@@ -110,13 +111,42 @@ async def test_a_bound_that_was_lowered_is_reached(queue):
     assert await log_bytes(queue) == 0
 
 
+@pytest.mark.parametrize("most", [0, 150 * (ENTRY_BYTES + len(b"0\ntext"))])
+async def test_retention_deletes_logs_above_a_bound_that_was_lowered(queue, most):
+    """A service that starts with a lower bound, or keeps no logs any more, does not wait for the next log."""
+    attempts = [await claimed(queue) for _ in range(100)]
+    for attempt_id in attempts:
+        for number in (1, 2, 3):
+            await keep(queue, AttemptId(attempt_id.task_id, number))
+    steps = 0
+    while (await queue.sweep(Retention(3600, 1000, MUCH, most))).did_something:
+        steps += 1
+    assert (steps, await log_bytes(queue)) == (1, most)
+    found = [await queue.logs.read(attempt_id.task_id) for attempt_id in attempts]
+    number = most // (ENTRY_BYTES + len(b"0\ntext")) // 3
+    assert [bool(one.attempts) for one in found] == [not one.dropped for one in found]
+    assert [one.dropped for one in found] == [True] * (100 - number) + [False] * number
+
+
+async def test_logs_that_cannot_be_deleted_stop_no_retention(queue, redis_client):
+    ended = await claimed(queue)
+    task = (await queue.read(ended.task_id))[0]
+    await queue.conclude(task, State.CANCELLED, None, b"{}", task.created_ms)
+    await queue.release(Slot(ended, "sleep"))
+    await keep(queue, await claimed(queue))
+    await redis_client.set(f"{queue._prefix}logs", "no set")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await queue.sweep(Retention(3600, 0, MUCH, 0))
+    assert await queue.read(ended.task_id) is None
+
+
 async def test_it_is_forgotten_with_its_task(queue, redis_client):
     attempt_id = await claimed(queue)
     await keep(queue, attempt_id)
     task = (await queue.read(attempt_id.task_id))[0]
     await queue.conclude(task, State.CANCELLED, None, b"{}", task.created_ms)
     await queue.release(Slot(attempt_id, "sleep"))
-    assert (await queue.sweep(Retention(3600, 0, MUCH))).forgotten == 1
+    assert (await queue.sweep(Retention(3600, 0, MUCH, MUCH))).forgotten == 1
     assert await log_bytes(queue) == 0
     assert await queue.logs.read(attempt_id.task_id) is None
     assert not await redis_client.keys(f"{queue._prefix}log*")
@@ -129,7 +159,7 @@ async def test_a_key_that_somebody_spoilt_by_hand_stops_no_retention(queue, redi
     await queue.conclude(task, State.CANCELLED, None, b"{}", task.created_ms)
     await queue.release(Slot(attempt_id, "sleep"))
     await redis_client.set(f"{queue._prefix}log:{attempt_id.task_id}", "no hash")
-    assert (await queue.sweep(Retention(3600, 0, MUCH))).forgotten == 1
+    assert (await queue.sweep(Retention(3600, 0, MUCH, MUCH))).forgotten == 1
 
 
 async def test_only_the_leader_keeps_logs(redis_client, instance):

@@ -64,6 +64,13 @@ def test_why_there_is_nothing_is_told():
     assert view(stored({2: LogTail(b"x")}, dropped=True))[0]["note"] is None
 
 
+def test_without_a_bound_for_logs_those_that_were_kept_before_are_not_shown():
+    log = stored({1: LogTail(b"secret"), 2: LogTail(b"secret", note="secret")}, state=State.RUNNING, unfinished=True)
+    (attempt,) = view(log, keeps_logs=False)
+    assert (attempt["attempt"], attempt["output"]) == (2, "")
+    assert "RETENTION_LOG_MAX_BYTES is 0" in attempt["note"]
+
+
 @pytest.mark.parametrize("data", [bytes(range(256)), b"\xed\xa0\x80", b"\xff" * 10, "€".encode()[:2]])
 def test_whatever_bytes_there_are_the_answer_is_json(data):
     (attempt,) = json.loads(json_bytes(log_view("id", stored({2: LogTail(data)}), None, keeps_logs=True)))["attempts"]

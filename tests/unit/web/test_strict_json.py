@@ -139,7 +139,10 @@ def test_p09_other_escapes_are_fine(text: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "word"),
     [
-        (b"", "line 1, column 1"),
+        (b"", "The body is empty."),
+        (b" \r\n\t", "The body is empty."),
+        (b"\x00", "line 1, column 1"),
+        (b"a=1&b=2", "line 1, column 1"),
         (b"{} x", "line 1, column 4"),
         (b"{}{}", "Extra data"),
         (b'{"a": 1,\n "b": }', "line 2, column 7"),

@@ -40,14 +40,15 @@ local function trim_log(task_id, bytes)
 end
 
 -- Deletes the oldest logs until all are within a bound, at most `most` of them. Their tasks stay, and say so.
+-- -> how many were deleted
 local function make_room_for_logs(max_bytes, most)
-  for _ = 1, most do
+  for number = 1, most do
     if tonumber(redis.call('HGET', key('totals'), 'log_bytes') or 0) <= max_bytes then
-      break
+      return number - 1
     end
     local task_id = redis.call('ZRANGE', key('logs'), 0, 0)[1]
     if not task_id then
-      break
+      return number - 1
     end
     forget_log(task_id)
     redis.call('ZREM', key('logs'), task_id)
@@ -55,4 +56,5 @@ local function make_room_for_logs(max_bytes, most)
       redis.call('HSET', key('task', task_id), 'log_dropped', 1)
     end
   end
+  return most
 end
