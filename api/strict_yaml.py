@@ -191,6 +191,8 @@ class _Reader:
 
     def _scalar(self, path: Path, node: yaml.ScalarNode, kind: str) -> Any:  # noqa: ANN401 - any JSON value
         shown = visible(node.value[:200])
+        if kind in {"value", "merge"}:  # `=` and `<<`: YAML 1.1 has other uses for them, Helm writes them as text
+            return node.value
         if kind not in _JSON:
             self._not_json(path, shown, kind, node.tag)
             return node.value

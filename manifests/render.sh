@@ -9,7 +9,7 @@ rm -f base/*.yaml
 # without what is Helm's own.
 helm template taskpost ../helm --namespace taskpost --skip-tests --kube-version 1.31.0 \
     --set redis.existingSecret=taskpost-redis,runner.existingSecret=taskpost-runner |
-    sed -e '/^ *helm\.sh\/chart:/d' -e '/^ *app\.kubernetes\.io\/managed-by:/d' -e '/^ *namespace: taskpost$/d' |
+    sed -e '/^ *helm\.sh\/chart:/d' -e '/^ *app\.kubernetes\.io\/managed-by:/d' -e '/^ *namespace: "taskpost"$/d' |
     awk '/^---$/ { next }
          /^# Source:/ { sub(".*/", "", $3); file = "base/" $3; if (seen[file]++) print "---" > file; next }
          { print > file }'

@@ -43,7 +43,7 @@
 {{- if not (has "TASKPOST_REDIS_URL" $own) }}
 - name: TASKPOST_REDIS_URL
   valueFrom:
-    secretKeyRef: {name: {{ include "taskpost.redisSecret" . }}, key: redis-url}
+    secretKeyRef: {name: {{ include "taskpost.redisSecret" . | quote }}, key: redis-url}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
@@ -87,7 +87,7 @@
 {{- define "taskpost.taskSelectorLabels" -}}
 app.kubernetes.io/name: taskpost-task
 app.kubernetes.io/component: task
-taskpost.dev/instance: {{ include "taskpost.instance" . }}
+taskpost.dev/instance: {{ include "taskpost.instance" . | quote }}
 {{- end }}
 
 {{/* How task pods are made, for the service to read: api/executors/kubernetes/pods.py says what there is. */}}
@@ -101,8 +101,8 @@ taskpost.dev/instance: {{ include "taskpost.instance" . }}
 {{- $secrets := list -}}
 {{- range include "taskpost.pullSecrets" (list $root $pod.imagePullSecrets) | fromYamlArray }}{{ $secrets = append $secrets .name }}{{ end -}}
 {{- $certificates := include "taskpost.certificates" $root | fromYaml -}}
-{{- $volumes := concat $pod.volumes $certificates.volumes -}}
-{{- $mounts := concat $pod.volumeMounts $certificates.volumeMounts -}}
+{{- $volumes := concat ($pod.volumes | default list) $certificates.volumes -}}
+{{- $mounts := concat ($pod.volumeMounts | default list) $certificates.volumeMounts -}}
 {{- $release := dict "app.kubernetes.io/instance" $root.Release.Name -}}
 {{- $all := dict
     "image_pull_policy" $pod.image.pullPolicy
@@ -118,12 +118,12 @@ taskpost.dev/instance: {{ include "taskpost.instance" . }}
     "pull_secrets" $secrets
     "run_as_user" $pod.runAsUser
     "queue_name" $pod.queueName
-    "job_labels" (merge (deepCopy $release) $pod.jobLabels)
+    "job_labels" (merge (deepCopy $release) ($pod.jobLabels | default dict))
     "env" $pod.env
     "volumes" $volumes
     "volume_mounts" $mounts
     "annotations" $pod.annotations
-    "labels" (merge (deepCopy $release) $pod.labels)
+    "labels" (merge (deepCopy $release) ($pod.labels | default dict))
 -}}
 {{- range $name, $value := $all }}
 {{- if $value }}

@@ -35,6 +35,11 @@ Renders nothing, or fails.
 {{- $builtIn := list "fibonacci" "prime_numbers" "sleep" -}}
 {{- /* Modules of the image may define further types, which cannot be seen from here. */ -}}
 {{- $seen := not (or .Values.settings.task_modules .Values.extraEnvFrom) -}}
+{{- if not .Values.taskTypesFile -}}
+{{- range splitList "\n" (include "taskpost.truthNames" (list "taskTypes" $types)) | compact -}}
+{{- $faults = append $faults (printf "%s: Helm reads the names n, no and off without quotes as `false`, and y, yes and on as `true`: write the name in quotes" .) -}}
+{{- end -}}
+{{- end -}}
 {{- range .Values.extraEnv }}{{ if eq .name "TASKPOST_TASK_MODULES" }}{{ $seen = false }}{{ end }}{{ end -}}
 {{- range $name, $type := $types -}}
 {{- $at := printf "%s.%s" $where $name -}}
@@ -77,4 +82,18 @@ Renders nothing, or fails.
 {{- end -}}
 {{- end -}}
 {{- if $faults }}{{ fail (join "\n" (prepend $faults "the task types cannot be used:")) }}{{ end -}}
+{{- end }}
+
+{{/* The places of the names `true` and `false` in a value, one a line. Called with (list "place" $value). */}}
+{{- define "taskpost.truthNames" -}}
+{{- $at := first . -}}{{- $value := last . -}}
+{{- if kindIs "map" $value -}}
+{{- range $name, $member := $value -}}
+{{- $place := printf "%s.%s" $at $name -}}
+{{- if has $name (list "true" "false") }}{{ printf "%s\n" $place }}{{ end -}}
+{{- include "taskpost.truthNames" (list $place $member) -}}
+{{- end -}}
+{{- else if kindIs "slice" $value -}}
+{{- range $index, $member := $value }}{{ include "taskpost.truthNames" (list (printf "%s[%d]" $at $index) $member) }}{{ end -}}
+{{- end -}}
 {{- end }}

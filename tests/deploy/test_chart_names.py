@@ -97,7 +97,7 @@ def test_names_of_up_to_forty_characters_stay_as_they_were():
 def test_every_name_goes_by_the_one_helper():
     for path in (CHART / "templates").glob("**/*.yaml"):
         for name in re.findall(r"^  name: (.*)$", path.read_text(), re.MULTILINE):
-            assert re.match(r'\{\{ (include "taskpost\.\w+" (\.|\$)|\$name|\$redis|\$runner) \}\}', name), (
+            assert re.match(r'\{\{ (include "taskpost\.\w+" (\.|\$)|\$name|\$redis|\$runner)( \| quote)? \}\}', name), (
                 f"{path.name}: {name}"
             )
 
