@@ -19,6 +19,9 @@ _EXPECTED: Final = {
     "bool": "true or false",
     "string": "text",
     "string_unicode": "text in UTF-8",
+    "string_too_long": "text of at most {max_length} characters",
+    "string_too_short": "text that is not empty",
+    "too_short": "a list that is not empty",
     "bytes": "text",
     "dict": "an object",
     "mapping": "an object",
@@ -38,10 +41,6 @@ _BOUND_OF_KIND: Final = {
     "greater_than": "gt",
     "less_than_equal": "le",
     "less_than": "lt",
-}
-_LENGTH_OF_KIND: Final = {
-    "string_too_short": ("at least", "min_length"),
-    "string_too_long": ("at most", "max_length"),
 }
 
 
@@ -69,13 +68,11 @@ def expected(error: ErrorDetails) -> str:
         return "is not one of the known members"
     if kind == "literal_error":
         return f"Expected {context['expected']}"
-    if kind in _LENGTH_OF_KIND:
-        bound, length = _LENGTH_OF_KIND[kind]
-        return f"Expected {bound} {context[length]} characters"
     if kind in _BOUND_OF_KIND:
         bound = _BOUND_OF_KIND[kind]
         return f"Expected a number {_BOUNDS[bound]} {_plain(context[bound])}"
-    return f"Expected {_EXPECTED.get(kind) or _EXPECTED.get(kind.partition('_')[0], 'another value')}"
+    text = _EXPECTED.get(kind) or _EXPECTED.get(kind.partition("_")[0], "another value")
+    return f"Expected {text.format_map(context)}"
 
 
 def _range(metadata: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""What a process writes: a file that is appended to, whose end is what matters and whose size is bounded."""
+"""The output file of a process: reads its end, and bounds its size."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MAX_BYTES: Final = 1024 * 1024
 
 
 def tail(path: Path) -> str:
-    """Return the end of what was written, or nothing if there is no such file."""
+    """Return the last 4 KiB of a file as text; empty if it cannot be read."""
     return read_end(path, TAIL_BYTES).decode(errors="replace")
 
 
 def read_end(path: Path, max_bytes: int) -> bytes:
-    """Return the last bytes of a file, or nothing if there is no such file.
+    """Return the last `max_bytes` of a file; empty if it does not exist or is not a regular file.
 
-    What wrote it may have put something else in its place: no link is followed, and no writer of a pipe is waited for.
+    The process may have replaced its file: this follows no symbolic link and never waits for the writer of a pipe.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -39,10 +39,9 @@ def read_end(path: Path, max_bytes: int) -> bytes:
 
 
 def trim(path: Path) -> None:
-    """Cut a file that has grown too large down to its end. Its writers append, so they write on behind it.
+    """Cut a file of more than `MAX_BYTES` to its last `TAIL_BYTES`. Its writers append, so they continue after them.
 
-    The end is written over the beginning, which needs no space: the disk may be full. What is written in the very
-    moment of the cut may be lost.
+    Copies the end over the beginning, which works on a full disk too. Output written during the cut may be lost.
     """
     try:
         if path.stat().st_size <= MAX_BYTES:

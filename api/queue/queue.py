@@ -1,4 +1,4 @@
-"""The queue in Redis: one typed method for each Lua verb. Design section 8."""
+"""The queue in Redis: one typed method for each Lua verb."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.core.observation import AttemptId
 from api.core.task import Reason
-from api.core.task_types import NO_RETRIES
 from api.queue.batches import Batches
 from api.queue.counters import CounterStore
 from api.queue.deliveries import Deliveries
@@ -19,7 +18,6 @@ from api.queue.logs import Logs
 from api.queue.shapes import (
     Accepted,
     Claim,
-    Counts,
     Dropped,
     Look,
     Page,
@@ -30,9 +28,9 @@ from api.queue.shapes import (
     StoredBody,
     digest,
 )
-from api.queue.views import queued_task, summary_from_row, task_from_view
+from api.queue.views import counts_from_reply, queued_task, summary_from_row, task_from_view, type_rows
 from runner import scripts
-from runner.contract import REPLICA_TIMEOUT_MS, DeliveryStatus, State, counted_code, key_prefix
+from runner.contract import REPLICA_TIMEOUT_MS, State, counted_code, key_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from api.core.observation import StopReason
     from api.core.task import Task
     from api.core.task_types import RetryRule
-    from api.queue.shapes import QueueLimits, Retention, Submission
+    from api.queue.shapes import Counts, QueueLimits, Retention, Submission
 
 LUA_DIRECTORY: Final = Path(__file__).parent / "lua"
 DEFAULT_CLIENT: Final = "default"
@@ -204,14 +202,9 @@ class Queue:
         Suspended Jobs hold no slot. From `suspended_concurrency` of them on, their types get no further claim.
         """
         token = secrets.token_urlsafe(12)
-        rows: list[str | int] = []
-        for task_type, limit in type_limits.items():
-            rule = (retries or {}).get(task_type, NO_RETRIES)
-            codes = "".join(f",{code}" for code in rule.codes) + ","
-            rows += [task_type, -1 if limit is None else limit, rule.retries, int(rule.pause_seconds * 1000), codes]
-        reply = await self._call(
-            "claim", self._client_name, concurrency, token, self._owner, suspended_concurrency, *rows
-        )
+        rows = type_rows(type_limits, retries or {})
+        arguments = (self._client_name, concurrency, token, self._owner, suspended_concurrency)
+        reply = await self._call("claim", *arguments, *rows)
         if reply is None:
             return None
         task_id, attempt, task_type_name, timeout_ms = reply
@@ -300,19 +293,4 @@ class Queue:
 
     async def counts(self) -> Counts:
         """Count what the instance holds."""
-        tasks, slots, totals, pending, dead, late_ms, tries = await self._call("counts", self._client_name)
-        queued_bytes, kept_bytes, undelivered_bytes, results_dropped, log_bytes, idempotency_keys = map(int, totals)
-        return Counts(
-            tasks={(task_type.decode(), State(state.decode())): int(number) for task_type, state, number in tasks},
-            slots={task_type.decode(): int(number) for task_type, number in slots},
-            queued_bytes=queued_bytes,
-            kept_bytes=kept_bytes,
-            undelivered_bytes=undelivered_bytes,
-            results_dropped=results_dropped,
-            log_bytes=log_bytes,
-            idempotency_keys=idempotency_keys,
-            deliveries_pending=int(pending),
-            deliveries_dead=int(dead),
-            delivery_late_seconds=int(late_ms) / 1000,
-            tries={DeliveryStatus(status.decode()): int(number) for status, number in tries},
-        )
+        return counts_from_reply(await self._call("counts", self._client_name))

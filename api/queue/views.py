@@ -1,4 +1,4 @@
-"""Tasks as Lua's `view` gives them."""
+"""Replies of the Lua verbs as typed values, and typed arguments as the flat lists that the verbs take. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from api.core.task import Delivery, PastAttempt, Reason, Task, TaskSummary, task_from_record
+from api.core.task_types import NO_RETRIES
+from api.queue.shapes import Counts
 from runner.contract import DeliveryStatus, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from api.core.task_types import RetryRule
     from api.queue.shapes import Submission
 
 
@@ -65,3 +68,33 @@ def summary_from_row(row: Sequence[Any]) -> TaskSummary:
         finished_ms=None if finished is None else int(finished),
         queue_position=position,
     )
+
+
+def counts_from_reply(reply: Sequence[Any]) -> Counts:
+    """Return what an instance holds, from the reply of Lua's `counts`."""
+    tasks, slots, totals, pending, dead, late_ms, tries = reply
+    queued_bytes, kept_bytes, undelivered_bytes, results_dropped, log_bytes, idempotency_keys = map(int, totals)
+    return Counts(
+        tasks={(task_type.decode(), State(state.decode())): int(number) for task_type, state, number in tasks},
+        slots={task_type.decode(): int(number) for task_type, number in slots},
+        queued_bytes=queued_bytes,
+        kept_bytes=kept_bytes,
+        undelivered_bytes=undelivered_bytes,
+        results_dropped=results_dropped,
+        log_bytes=log_bytes,
+        idempotency_keys=idempotency_keys,
+        deliveries_pending=int(pending),
+        deliveries_dead=int(dead),
+        delivery_late_seconds=int(late_ms) / 1000,
+        tries={DeliveryStatus(status.decode()): int(number) for status, number in tries},
+    )
+
+
+def type_rows(type_limits: Mapping[str, int | None], retries: Mapping[str, RetryRule]) -> Sequence[str | int]:
+    """Return five arguments of Lua's `claim` for each type: name, limit (-1 for none), retries, pause, codes."""
+    rows: list[str | int] = []
+    for task_type, limit in type_limits.items():
+        rule = retries.get(task_type, NO_RETRIES)
+        codes = "".join(f",{code}" for code in rule.codes) + ","
+        rows += [task_type, -1 if limit is None else limit, rule.retries, int(rule.pause_seconds * 1000), codes]
+    return rows

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from api.web.request_head import RequestHead
 
+LEAST_UNREAD_RATE: Final = 8 * 1024
+"""Minimum bytes a second that a client must read while an answer waits for it."""
+
 _logger = logging.getLogger("uvicorn.error")
 
 
@@ -34,6 +37,25 @@ class Outlet(Protocol):
 
     def is_closing(self) -> bool:
         """Return whether nothing more is sent."""
+
+
+class ReadingRate:
+    """Measures how fast a client reads an answer, by the bytes that wait to be sent (`unread_bytes`)."""
+
+    __slots__ = ("_unread", "_unread_bytes")
+
+    def __init__(self, unread_bytes: Callable[[], int]) -> None:
+        self._unread_bytes = unread_bytes
+        self._unread = 0
+
+    def begin(self) -> None:
+        """Measure from now on."""
+        self._unread = self._unread_bytes()
+
+    def is_enough(self, seconds: float) -> bool:
+        """Return whether the client has read enough in the `seconds` since the last call or the beginning."""
+        before, self._unread = self._unread, self._unread_bytes()
+        return before - self._unread >= LEAST_UNREAD_RATE * seconds
 
 
 class AnswerWriter:

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from api.web.connections import READ_BYTES, Connections, Phase
-from api.web.exchange import AnswerWriter, closing_answer, cycle_of, scope_of
+from api.web.exchange import AnswerWriter, ReadingRate, closing_answer, cycle_of, scope_of
 from api.web.problems import Code, Problem
 from api.web.request_reader import RequestReader
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 LARGE_BODY_BYTES: Final = 64 * 1024
 LINGER_BYTES: Final = 16 * 1024 * 1024
-LEAST_UNREAD_RATE: Final = 8 * 1024
-"""Minimum bytes a second that a client must read while an answer waits for it."""
 
 _LATE: Final = Problem(408, Code.REQUEST_TIMEOUT, "The request came too slowly, or others needed its place: repeat it.")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -62,7 +60,6 @@ class Protocol(asyncio.BufferedProtocol):
         self._finishing = False
         """No further request is answered."""
         self._dropped = 0
-        self._unread = 0
 
     # What the event loop calls.
 
@@ -71,6 +68,7 @@ class Protocol(asyncio.BufferedProtocol):
         self.transport = cast("asyncio.Transport", transport)
         self._writer = AnswerWriter(self.transport.write)
         self.write, self.unread_bytes = self._writer.write, self.transport.get_write_buffer_size
+        self._reading_rate = ReadingRate(self.unread_bytes)
         self.flow = FlowControl(self.transport)
         self._addresses = get_local_addr(self.transport), get_remote_addr(self.transport)
         self._state.connections.add(self)  # type: ignore[arg-type]
@@ -104,7 +102,7 @@ class Protocol(asyncio.BufferedProtocol):
         """Note that the client does not read."""
         self.flow.pause_writing()
         if self.phase in (Phase.ANSWER, Phase.IDLE):
-            self._unread = self.unread_bytes()
+            self._reading_rate.begin()
             self._connections.enter(self, Phase.UNREAD)
             self._connections.bound_unread()
 
@@ -127,7 +125,7 @@ class Protocol(asyncio.BufferedProtocol):
         match self.phase:
             case Phase.HEAD | Phase.BODY:
                 self._refuse(_LATE)
-            case Phase.UNREAD if self._reads():
+            case Phase.UNREAD if self._reading_rate.is_enough(self._connections.limits.unread_seconds):
                 self._connections.enter(self, Phase.UNREAD)
             case Phase.IDLE:
                 self.close()
@@ -297,8 +295,3 @@ class Protocol(asyncio.BufferedProtocol):
     def _forget(self) -> None:
         self._cycle = None
         self._reader.reset()
-
-    def _reads(self) -> bool:
-        """Return whether the client has read enough of its answer since the last call."""
-        before, self._unread = self._unread, self.unread_bytes()
-        return before - self._unread >= LEAST_UNREAD_RATE * self._connections.limits.unread_seconds

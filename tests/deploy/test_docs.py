@@ -22,10 +22,11 @@ from api.settings import ENV_PREFIX, Settings
 from api.web.check_apart import CHECK_SECONDS, MOST_WAITING
 from api.web.connections import READ_BYTES, Limits
 from api.web.descriptors import EACH_ATTEMPT, MOST_CONNECTIONS, MOST_DESCRIPTORS, OTHERS
+from api.web.exchange import LEAST_UNREAD_RATE
 from api.web.message_body import MAX_CHUNK_LINE_BYTES, MAX_CHUNK_OVERHEAD_BYTES, MAX_TRAILER_BYTES
 from api.web.metrics import QueueCollector
 from api.web.problems import Code
-from api.web.protocol import LEAST_UNREAD_RATE, LINGER_BYTES
+from api.web.protocol import LINGER_BYTES
 from api.web.request_body import MAX_BODY_BYTES
 from api.web.request_head import MAX_HEAD_BYTES, MAX_HEADERS
 from api.web.turns import LOGS_AT_A_TIME, REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME, WAIT_SECONDS

@@ -26,16 +26,20 @@ def test_the_tests_of_the_template_run_in_a_fresh_environment_as_the_page_says(f
     assert (TEMPLATE / service.removesuffix("[service]") / "pyproject.toml").exists()
     assert test == [".venv/bin/pytest"]
     copy = shutil.copytree(TEMPLATE, tmp_path / "template", ignore=shutil.ignore_patterns(".venv"))
-    told = subprocess.run(
+    told = run_tests(fresh, copy)
+    assert "3 passed" in told.stdout, told.stdout + told.stderr
+
+
+def run_tests(fresh: Fresh, directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [fresh.bin / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=copy,
+        cwd=directory,
         env=fresh.environment(),
         capture_output=True,
         text=True,
         check=False,
         timeout=100,
     )
-    assert "3 passed" in told.stdout, told.stdout + told.stderr
 
 
 def test_what_the_code_says_is_written_once() -> None:
@@ -50,14 +54,6 @@ def test_a_faulty_file_stops_the_tests_with_its_faults(fresh: Fresh, tmp_path: P
     copy = shutil.copytree(TEMPLATE, tmp_path / "template", ignore=shutil.ignore_patterns(".venv"))
     types = copy / "task-types.yaml"
     types.write_text(types.read_text().replace("retries: 2", "retires: 2"))
-    told = subprocess.run(
-        [fresh.bin / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=copy,
-        env=fresh.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    told = run_tests(fresh, copy)
     assert told.returncode == 1
     assert "task_types.word_count.retires: unknown member; did you mean retries?" in told.stdout

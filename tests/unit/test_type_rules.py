@@ -52,6 +52,8 @@ def of_type(members: str, of: str = FUNCTION) -> str:
         ("task_types: {x: 5}", "task_types.x: a task type is a map of members"),
         ("task_types: {x: }", "task_types.x: a task type is a map of members"),
         ("task_types: {sleep: {concurrency: 1}, sleep: {concurrency: 2}}", "task_types.sleep: the name is given twice, in lines 1 and 1"),
+        (of_type("retries: -1"), "task_types.x.retries: expected a number of at least 0, not -1"),
+        ("task_types: {x: {command: [], image: y, input_schema: {}}}", "task_types.x.command: expected a list that is not empty"),
         ("task_types: {sleep: {retries: 1, retries: 2}}", "task_types.sleep.retries: the name is given twice"),
         ("task_types: {sleep: {example: {1: a, on: b}}}", "task_types.sleep.example: the name '1' is not text"),
         ("task_types: {Word Count: {}}", "task_types.Word Count: 'Word Count' is not a valid name for a task type: use 1 to 63 characters of a-z, 0-9, '_', '.', '-', with a letter or digit first and last; did you mean word-count?"),

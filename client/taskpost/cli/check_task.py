@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from taskpost.cli.checks import Check, Status
-from taskpost.cli.nearest import did_you_mean
 from taskpost.cli.output import state_line
+from taskpost.cli.params import unknown_type
 from taskpost.cli.times import long_span, seconds_between
 from taskpost.errors import InvalidTask, TaskpostError, WaitTimeout
 from taskpost.receiver import Receiver
@@ -73,11 +73,8 @@ def _choose(client: Client, task_type: str | None) -> tuple[str, Any]:
     if task_type is None and (QUICKEST[0] in offered or not offered):
         return QUICKEST
     name = task_type or next(iter(offered))
-    if name not in offered:
-        known = ", ".join(offered) or "none"
-        raise TaskpostError(
-            f"Task type {name!r} does not exist.{did_you_mean(name, offered)} The service offers: {known}."
-        )
+    if wrong := unknown_type(name, offered):
+        raise TaskpostError(wrong)
     return name, offered[name].example
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args
 import click
 
 from taskpost.cli.nearest import did_you_mean
+from taskpost.cli.output import printable
 from taskpost.cli.session import session_of
 from taskpost.codes import TaskStatus
 from taskpost.errors import TaskpostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from click.shell_completion import CompletionItem
 
@@ -24,36 +25,48 @@ COMPLETION_SECONDS: Final = 1.0
 COMPLETED_TASKS: Final = 50
 
 
-class TaskId(click.ParamType[str]):
+class _Offered(click.ParamType[str]):
+    """A parameter whose values the service lists. Without an answer nothing is completed, and nothing is printed."""
+
+    def offered(self, client: Client) -> Iterable[tuple[str, str]]:
+        """Return the values, each with a few words about it."""
+        raise NotImplementedError
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return the values that begin like this."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a shell asks for it
+
+        del param
+        try:
+            with session_of(ctx).connect(COMPLETION_SECONDS) as client:
+                found = list(self.offered(client))
+        except TaskpostError:
+            return []
+        return [
+            CompletionItem(name, help=text)
+            for name, text in found
+            if name.startswith(incomplete) and name.isprintable() and text.isprintable()
+        ]
+
+
+class TaskId(_Offered):
     """The id of a task; the newest ones complete."""
 
     name = "task_id"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    def offered(self, client: Client) -> Iterable[tuple[str, str]]:
         """Return the newest tasks."""
-        del param
-        return _ask(
-            ctx,
-            incomplete,
-            lambda client: (
-                (task.task_id, f"{task.task_type} {task.task_status}") for task in client.list(limit=COMPLETED_TASKS)
-            ),
-        )
+        return ((task.task_id, f"{task.task_type} {task.task_status}") for task in client.list(limit=COMPLETED_TASKS))
 
 
-class TypeName(click.ParamType[str]):
+class TypeName(_Offered):
     """The name of a task type."""
 
     name = "type"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    def offered(self, client: Client) -> Iterable[tuple[str, str]]:
         """Return the task types."""
-        del param
-        return _ask(
-            ctx,
-            incomplete,
-            lambda client: ((one.name, one.description.partition("\n")[0]) for one in client.task_types()),
-        )
+        return ((one.name, one.description.partition("\n")[0]) for one in client.task_types())
 
 
 class States(click.ParamType[tuple[TaskStatus, ...]]):
@@ -84,28 +97,10 @@ class States(click.ParamType[tuple[TaskStatus, ...]]):
         return [CompletionItem(before + comma + state) for state in STATES if state.startswith(part)]
 
 
-def unknown_type(name: str, client: Client) -> str | None:
-    """Return what to say of a task type that the service does not offer; None if it does."""
-    names = [one.name for one in client.task_types()]
+def unknown_type(name: str, offered: Iterable[str]) -> str | None:
+    """Return the message for a task type that is not among those `offered`; None if it is."""
+    names = list(offered)
     if name in names:
         return None
-    offered = ", ".join(names) or "none"
-    return f"Task type {name!r} does not exist.{did_you_mean(name, names)} The service offers: {offered}."
-
-
-def _ask(
-    ctx: click.Context, incomplete: str, read: Callable[[Client], Iterable[tuple[str, str]]]
-) -> list[CompletionItem[Any]]:
-    """Ask the service; without an answer nothing is completed, and nothing is said into somebody's prompt."""
-    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a shell asks for it
-
-    try:
-        with session_of(ctx).connect(COMPLETION_SECONDS) as client:
-            found = list(read(client))
-    except TaskpostError:
-        return []
-    return [
-        CompletionItem(name, help=text)
-        for name, text in found
-        if name.startswith(incomplete) and name.isprintable() and text.isprintable()
-    ]
+    listed = ", ".join(map(printable, names)) or "none"
+    return f"Task type {name!r} does not exist.{did_you_mean(name, names)} The service offers: {listed}."

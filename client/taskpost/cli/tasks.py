@@ -55,8 +55,10 @@ def list_tasks(
     with session.connect() as client:
         found = client.list(status=status, task_type=task_type, limit=limit)
         first = next(found, None)
-        if first is None and task_type is not None and (wrong := unknown_type(task_type, client)):
-            raise click.UsageError(wrong)
+        if first is None and task_type is not None:
+            names = (one.name for one in client.task_types())
+            if wrong := unknown_type(task_type, names):
+                raise click.UsageError(wrong)
         tasks = found if first is None else chain([first], found)
         if as_json:
             print_json([task.raw for task in tasks])

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taskpost.cli.nearest import did_you_mean
 from taskpost.cli.options import json_option
 from taskpost.cli.output import columns, cut, escaped, print_json, print_rows, printable
-from taskpost.cli.params import TypeName
+from taskpost.cli.params import TypeName, unknown_type
 from taskpost.cli.session import with_session
 from taskpost.cli.types_check import WithCheck
 
@@ -42,12 +41,9 @@ def types(session: Session, name: str | None, *, as_json: bool) -> None:
 
 
 def _named(name: str, offered: list[TaskType]) -> TaskType:
-    for one in offered:
-        if one.name == name:
-            return one
-    known = ", ".join(printable(one.name) for one in offered) or "none"
-    meant = did_you_mean(name, [one.name for one in offered])
-    raise click.UsageError(f"Task type {name!r} does not exist.{meant} The service offers: {known}.")
+    if wrong := unknown_type(name, (one.name for one in offered)):
+        raise click.UsageError(wrong)
+    return next(one for one in offered if one.name == name)
 
 
 def _row(one: TaskType) -> tuple[str, ...]:

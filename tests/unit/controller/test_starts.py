@@ -275,20 +275,26 @@ async def held_of(queue, task_id):
     return (task, use) if use.held is not None else None
 
 
-async def test_a_claim_under_way_is_never_taken_for_a_lost_one(
-    queue, executor, book, dispatcher, settler, background, monkeypatch
-):
-    """The slot is in Redis before the claim's answer is here: who reads the slots then waits for it."""
-    arrived, answer = asyncio.Event(), asyncio.Event()
+def hold_claims(queue, monkeypatch):
+    """Hold the answers to claims. Returns events: one is set when Redis has claimed, the other releases the answer."""
+    made, answer = asyncio.Event(), asyncio.Event()
     claim = queue.claim
 
     async def slow(*arguments, **more):
         claimed = await claim(*arguments, **more)
-        arrived.set()
+        made.set()
         await answer.wait()
         return claimed
 
     monkeypatch.setattr(queue, "claim", slow)
+    return made, answer
+
+
+async def test_a_claim_under_way_is_never_taken_for_a_lost_one(
+    queue, executor, book, dispatcher, settler, background, monkeypatch
+):
+    """The slot is in Redis before the claim's answer is here: who reads the slots then waits for it."""
+    arrived, answer = hold_claims(queue, monkeypatch)
     (task_id,) = await submit(queue, 1)
     starting = background(start_one(dispatcher))
     await arrived.wait()
@@ -318,16 +324,7 @@ async def test_a_slow_cluster_holds_up_no_claim(queue, executor, dispatcher, set
 async def test_a_dispatcher_that_is_closed_waits_for_a_claim_under_way(
     queue, executor, dispatcher, background, monkeypatch
 ):
-    arrived, answer = asyncio.Event(), asyncio.Event()
-    claim = queue.claim
-
-    async def slow(*arguments, **more):
-        claimed = await claim(*arguments, **more)
-        arrived.set()
-        await answer.wait()
-        return claimed
-
-    monkeypatch.setattr(queue, "claim", slow)
+    arrived, answer = hold_claims(queue, monkeypatch)
     await submit(queue, 1)
     background(start_one(dispatcher))
     await arrived.wait()
