@@ -54,8 +54,8 @@ def entry_faults(
         yield from _kind_faults(entry, given, unasked, is_known=is_known)
     if entry.python is not None and not REFERENCE.fullmatch(entry.python):
         meant = ":".join(entry.python.rsplit(".", 1))
-        hint = f"did you mean {meant}?" if REFERENCE.fullmatch(meant) else "e.g. acme.tasks:word_count"
-        yield ("python",), f"expected module:function; {hint}"
+        hint = f"; did you mean {meant}?" if REFERENCE.fullmatch(meant) else ", e.g. acme.tasks:word_count"
+        yield ("python",), f"expected module:function{hint}"
     if entry.image is not None and not is_image(entry.image):
         yield (
             ("image",),

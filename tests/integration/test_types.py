@@ -307,7 +307,10 @@ def test_what_waits_for_a_type_that_is_removed_fails(client, types_file, tmp_pat
             "task_types: {Bad: {python: 'a:b', input_schema: {}}}",
             "task_types.Bad: 'Bad' is not a valid name for a task type",
         ),
-        ("task_types: {x: {python: 'a b', input_schema: {}}}", "task_types.x.python: the form module:function"),
+        (
+            "task_types: {x: {python: 'a b', input_schema: {}}}",
+            "task_types.x.python: expected module:function, e.g. acme.tasks:word_count",
+        ),
         ("task_types: {x: {input_schema: {}}}", "task_types.x: the service knows no such type"),
         ("task_types: {x: {python: 'a:b'}}", "task_types.x.input_schema: the service knows no such type"),
         ("task_types: {sleep: {input_schema: {type: nonsense}}}", "task_types.sleep.input_schema: "),
