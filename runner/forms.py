@@ -36,6 +36,8 @@ def plain_form(value: Any) -> Any:  # noqa: ANN401 - any value a task may return
         if module in sys.modules and issubclass(kind, tuple(getattr(sys.modules[module], name) for name in names)):
             from pydantic_core import to_jsonable_python  # noqa: PLC0415
 
+            if module == "decimal" and not value.is_finite():  # NaN is not JSON, whatever its type is
+                return float(value)
             return to_jsonable_python(value)
     return NO_FORM
 

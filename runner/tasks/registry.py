@@ -70,8 +70,10 @@ class TaskType:
         schema: dict[str, Any] = (
             {"type": "object"} if self.input_model is None else self.input_model.model_json_schema()
         )
-        if "properties" in schema:
-            schema.setdefault("additionalProperties", False)
+        # The root of a dataclass, a TypedDict or a recursive model is a reference to its definition.
+        root = schema.get("$defs", {}).get(schema.get("$ref", "").removeprefix("#/$defs/"), schema)
+        if "properties" in root:
+            root.setdefault("additionalProperties", False)
         return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
     def parse(self, task_input: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -104,10 +106,11 @@ def task_type(
 
     Without a name it has the function's. Its description is the first line of the function's docstring, its input
     schema that of the pydantic model. Without an example one is made of what the model's fields tell, if they do. A
-    default run time out of 1..`max_timeout_seconds` is brought within.
+    default run time out of 1..`max_timeout_seconds` is brought within. The parameter for the progress may be left out.
 
     Raises:
-        TypeError: The function's first parameter is not annotated with a pydantic model.
+        TypeError: The function's first parameter is not annotated with a pydantic model, or the function cannot be
+            called with an input and a `Progress`, or does not return a value: it is async, or a generator.
         ValueError: The name is taken, or is not a valid name for a task type.
     """
     if callable(name):
@@ -123,8 +126,8 @@ def task_type(
             raise ValueError(f"a task type {own_name!r} is registered already, by {by}")
         _registered[own_name] = TaskType(
             name=own_name,
-            function=function,
             input_model=_input_model(function),
+            function=_called(function),
             description=description_of(function),
             reference=f"{function.__module__}:{function.__qualname__}",
             example=example,
@@ -141,8 +144,45 @@ def description_of(function: Callable[..., Any]) -> str:
     return (function.__doc__ or "").strip().partition("\n")[0]
 
 
+def refuse_without_result(function: Callable[..., Any]) -> None:
+    """Raise `TypeError` for a function whose calls return something that makes a result, and not the result."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError("it is an async function; let a plain one call asyncio.run")
+    if inspect.isgeneratorfunction(function):
+        raise TypeError("it is a generator (it has a `yield`); let it return a list")
+
+
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what is called with an input and a `Progress`: the function, if it takes both."""
+    where = f"{function.__module__}.{function.__qualname__}"
+    try:
+        refuse_without_result(function)
+    except TypeError as error:
+        raise TypeError(f"{where} cannot be a task type: {error}") from None
+    signature = inspect.signature(function)
+    if _takes(signature, None, None):
+        return function
+
+    def call(task_input: Any, progress: Any) -> Any:  # noqa: ANN401
+        return function(task_input, **({"progress": progress} if by_name else {}))
+
+    by_name = _takes(signature, None, progress=None)
+    if not by_name and not _takes(signature, None):
+        raise TypeError(f"{where} must take an input and a progress, as in (task_input: Model, progress: Progress)")
+    call.__wrapped__ = function  # type: ignore[attr-defined]
+    return call
+
+
+def _takes(signature: inspect.Signature, *arguments: None, **named: None) -> bool:
+    try:
+        signature.bind(*arguments, **named)
+    except TypeError:
+        return False
+    return True
+
+
 def _check_name(name: str) -> None:
-    if not NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a valid name for a task type: {NAME_RULE}")
 
 
@@ -186,7 +226,8 @@ def refer(reference: str) -> TaskType:
     _import(module)
     function = getattr(sys.modules[module], name, None)
     for registered in _registered.values():
-        if function is not None and registered.function is function:
+        own = registered.function
+        if function is not None and (own is function or getattr(own, "__wrapped__", None) is function):
             return registered
     if function is None:
         raise TaskModuleError(f"the module {module!r} has no function {name!r}{_hint(sys.modules[module], name)}")
@@ -240,5 +281,8 @@ def _input_model(function: Callable[..., Any]) -> type[BaseModel]:
     except NameError as error:
         raise TypeError(f"{where}: {error}; import what it is annotated with at run time too") from error
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise TypeError(f"{where} must have a first parameter that is annotated with a pydantic model")
+        raise TypeError(
+            f"{where} must have a first parameter that is annotated with a pydantic model; a function with other "
+            "parameters is named by `python:` in the file of task types, without @task_type"
+        )
     return model

@@ -138,6 +138,9 @@ def test_models_dataclasses_and_times_have_the_usual_form(value, plain):
         (Person, "result is a ModelMetaclass, which JSON cannot say"),
         (Trip, "result is a type, which JSON cannot say"),
         ({NOON: 1}, "result has the key datetime.datetime("),
+        ({"a": Decimal("NaN")}, "result['a'] is nan, which JSON cannot say"),
+        (Trip(ADA, Decimal("-Infinity")), "result['at'] is -inf, which JSON cannot say"),
+        (Decimal("sNaN"), "The result cannot be read: ValueError"),
     ],
 )
 def test_what_is_in_them_is_refused_like_anything_else(value, message):

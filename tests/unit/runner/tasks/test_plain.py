@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import typing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypedDict
 
 from runner.tasks import Progress, TaskModuleError
@@ -32,6 +34,20 @@ class Named(TypedDict):
     name: str
 
 
+class Base(typing.TypedDict, total=False):
+    note: str
+
+
+class Standard(Base):
+    name: str
+    more: NotRequired[list[int]]
+
+
+class Adder:
+    def __call__(self, a: int):
+        return a + 1
+
+
 def whole(task_input):
     """Take the input as it is.
 
@@ -48,6 +64,19 @@ def whole_and_progress(data: dict[str, Any], progress):
 def annotated_progress(data: dict, how_far: Progress):
     how_far(50)
     return data
+
+
+def progress_or_none(a: int, how_far: Progress | None = None):
+    how_far(50)
+    return a
+
+
+def annotated_field(a: Annotated[int, Field(ge=0)] = 3):
+    return a
+
+
+def standard(who: Standard):
+    return who
 
 
 def progress_for_a_type_checker(progress: OnlyForTypes, a: int):
@@ -92,7 +121,7 @@ def times(day: dt.date, json: int = 1, model_config: str = "c"):
 
 
 def run(function, task_input):
-    found = plain_type(f"some:{function.__name__}", function)
+    found = plain_type("some:name", function)
     return found.function(found.parse(task_input), Progress(lambda _: None))
 
 
@@ -116,6 +145,12 @@ def run(function, task_input):
         (times, {"day": "2024-01-02"}, [dt.date(2024, 1, 2), 1, "c"]),
         (times, {"day": "2024-01-02", "json": 2, "model_config": "d"}, [dt.date(2024, 1, 2), 2, "d"]),
         (lambda a, progress: a, {"a": 1}, {"a": 1}),
+        (progress_or_none, {"a": 1}, 1),
+        (annotated_field, {}, 3),
+        (standard, {"name": "n", "note": "m"}, {"name": "n", "note": "m"}),
+        (Adder(), {"a": 1}, 2),
+        (functools.partial(add, b=5), {"a": 1}, 6),
+        (functools.partial(add, 5), {"b": 1}, 6),
     ],
 )
 def test_it_is_given_what_its_signature_asks_for(function, task_input, result):
@@ -132,6 +167,11 @@ def test_it_is_given_what_its_signature_asks_for(function, task_input, result):
         (shout, {"txt": "a"}),
         (model, {"x": "a"}),
         (pair, {"a": 1}),
+        (standard, {"note": "m"}),
+        (standard, {"name": "n", "more": ["a"]}),
+        (annotated_field, {"a": -1}),
+        (Adder(), {"a": "many"}),
+        (functools.partial(add, 5), {"b": "many"}),
         (nothing, {"a": 1}),
     ],
 )
@@ -153,7 +193,29 @@ def test_its_definition_follows_from_its_signature_too():
     assert plain_type("acme.tasks:whole", whole).input_schema["type"] == "object"
 
 
+@pytest.mark.parametrize(
+    ("function", "required", "members"),
+    [(pair, ["a", "b"], {"a", "b"}), (standard, ["name"], {"note", "name", "more"}), (named, ["name"], {"name"})],
+)
+def test_a_definition_refuses_members_that_there_are_not(function, required, members):
+    schema = plain_type("some:name", function).input_schema
+    root = schema["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    assert (root["required"], set(root["properties"]), root["additionalProperties"]) == (required, members, False)
+
+
 async def later(a: int):
+    return a
+
+
+async def later_and_later(a: int):
+    yield a
+
+
+def one_by_one(a: int):
+    yield a
+
+
+def field_as_default(a: int = Field(default=3, ge=0)):
     return a
 
 
@@ -169,6 +231,10 @@ def unknown_kind(a: TestCase):  # noqa: F821
     ("function", "reason"),
     [
         (later, "it is an async function"),
+        (later_and_later, "it is an async function"),
+        (functools.partial(later, 5), "it is an async function"),
+        (one_by_one, "it is a generator"),
+        (field_as_default, r"the default of a is a Field; write a: Annotated\[..., Field\(...\)\] = ..."),
         (any_number, "it takes \\*args"),
         (Point, "it is not a function"),
         (5, "it is not a function"),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 
 from runner.tasks import Progress, TaskModuleError, registry, task_type
 from runner.tasks.inputs import TaskInput
-from runner.tasks.registry import BUILT_IN, find, load_all
+from runner.tasks.registry import BUILT_IN, find, load_all, refer
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -107,6 +107,48 @@ def test_the_name_and_the_example_may_be_left_out() -> None:
         def Not_A_Name(task_input: Words, progress: Progress) -> None: ...  # noqa: N802
 
 
+CALLED = """
+@task_type("{name}")
+def {name}({parameters}) -> int:
+    return 2 * task_input.x
+"""
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ["task_input: Input", "task_input: Input, *, progress: Progress", "task_input: Input, **more: Progress"],
+)
+def test_the_progress_may_be_left_out_or_be_given_by_name(modules: Path, parameters: str) -> None:
+    (modules / "taskpost_called.py").write_text(HEADER + CALLED.format(name="called", parameters=parameters))
+    found = refer("taskpost_called:called")
+    assert (found.name, found) == ("called", find("called"))
+    assert found.function(found.parse({"x": 4}), Progress(lambda _: None)) == 8
+
+
+async def _later(task_input: Words, progress: Progress) -> None: ...
+
+
+def _one_by_one(task_input: Words, progress: Progress) -> Iterator[int]:
+    yield 1
+
+
+def _too_many(task_input: Words, progress: Progress, more: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (_later, "_later cannot be a task type: it is an async function"),
+        (_one_by_one, "_one_by_one cannot be a task type: it is a generator"),
+        (_too_many, r"_too_many must take an input and a progress, as in \(task_input: Model, progress: Progress\)"),
+    ],
+)
+def test_a_function_that_can_never_end_with_a_result_is_refused_at_once(function: Any, reason: str) -> None:
+    with pytest.raises(TypeError, match=reason):
+        task_type("any")(function)
+    assert find("any") is None
+
+
 @pytest.mark.parametrize("rule", [lambda task_input: task_input["none"], lambda _: "many", lambda _: float("nan")])
 def test_a_rule_for_the_run_time_that_fails_fails_no_submission(rule: Any) -> None:
     task_type("odd", max_timeout_seconds=4000, default_timeout_seconds=rule)(count)
@@ -159,8 +201,8 @@ def test_names(name: str) -> None:
     assert find(name)
 
 
-@pytest.mark.parametrize("name", ["", "A", "-a", "a-", ".a", "a_", "a b", "a/b", "ä", "a\n", "a" * 64])
-def test_bad_names(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "A", "-a", "a-", ".a", "a_", "a b", "a/b", "ä", "a\n", "a" * 64, 5, b"a"])
+def test_bad_names(name: Any) -> None:
     with pytest.raises(ValueError, match="is not a valid name for a task type: use 1 to 63 characters"):
         task_type(name, example={})
 
