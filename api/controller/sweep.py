@@ -30,6 +30,6 @@ async def sweep(queue: Queue, retention: Retention, wake: asyncio.Event) -> None
             for lost in done.dropped:
                 names = {"task_id": lost.task_id, "receiver": lost.receiver, "bytes": lost.number_of_bytes}
                 logger.warning("result_dropped", extra=names)
-            if not done.did_something:
+            if not (done.forgotten or done.dropped or done.logs_dropped):
                 break
         await wait_at_most(wake, pause)

@@ -246,11 +246,6 @@ class Retained:
     dropped: tuple[Dropped, ...]
     logs_dropped: int
 
-    @property
-    def did_something(self) -> bool:
-        """Whether there may be more to do."""
-        return bool(self.forgotten or self.dropped or self.logs_dropped)
-
 
 @dataclass(frozen=True, slots=True)
 class DeadOnes:

@@ -119,7 +119,7 @@ async def test_retention_deletes_logs_above_a_bound_that_was_lowered(queue, most
         for number in (1, 2, 3):
             await keep(queue, AttemptId(attempt_id.task_id, number))
     steps = 0
-    while (await queue.sweep(Retention(3600, 1000, MUCH, most))).did_something:
+    while (await queue.sweep(Retention(3600, 1000, MUCH, most))).logs_dropped:
         steps += 1
     assert (steps, await log_bytes(queue)) == (1, most)
     found = [await queue.logs.read(attempt_id.task_id) for attempt_id in attempts]
@@ -130,14 +130,16 @@ async def test_retention_deletes_logs_above_a_bound_that_was_lowered(queue, most
 
 async def test_logs_that_cannot_be_deleted_stop_no_retention(queue, redis_client):
     ended = await claimed(queue)
+    await keep(queue, ended)
     task = (await queue.read(ended.task_id))[0]
     await queue.conclude(task, State.CANCELLED, None, b"{}", task.created_ms)
     await queue.release(Slot(ended, "sleep"))
     await keep(queue, await claimed(queue))
     await redis_client.set(f"{queue._prefix}logs", "no set")
+    assert (await queue.sweep(Retention(3600, 0, MUCH, MUCH))).forgotten == 1
+    assert await queue.read(ended.task_id) is None
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         await queue.sweep(Retention(3600, 0, MUCH, 0))
-    assert await queue.read(ended.task_id) is None
 
 
 async def test_it_is_forgotten_with_its_task(queue, redis_client):

@@ -8,7 +8,7 @@ local function forget_log(task_id)
   local bytes = redis.pcall('HGET', key('log', task_id), 'bytes')
   if bytes then
     redis.call('DEL', key('log', task_id))
-    redis.call('ZREM', key('logs'), task_id)
+    redis.pcall('ZREM', key('logs'), task_id)
   end
   if type(bytes) == 'string' then
     redis.call('HINCRBY', key('totals'), 'log_bytes', -bytes)
