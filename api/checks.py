@@ -28,7 +28,7 @@ SHOWN_CHARACTERS: Final = 1000
 
 
 class Checks:
-    """Makes one round of checks at a time. Who asks meanwhile, or soon after, gets the answer of that round."""
+    """Makes one round of checks at a time. Calls during a round, or soon after it, return its result."""
 
     def __init__(self, queue: Queue, executor: Executor, checked: asyncio.Event, owner: str) -> None:
         self._queue = queue

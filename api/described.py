@@ -1,6 +1,6 @@
-"""What the code of task types says of them: asked in a process of its own, so that the service imports none of it.
+"""Reads the descriptions of task types from their code, in a separate process, so the service imports none of it.
 
-Where the code is not (in a cluster it is in the image of the type alone), the file of task types must say it.
+Without the code (in a cluster only the image of the type has it) the file of task types must contain them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Description = dict[str, Any]
 
 
 class DescriptionsPendingError(Exception):
-    """What the code says is not known yet: it is being asked."""
+    """The descriptions are not known yet; they are being read."""
 
 
 class Descriptions:
@@ -45,7 +45,7 @@ class Descriptions:
         self.waits = True
 
     def __call__(self, references: Collection[str]) -> Mapping[str, Description]:
-        """Return what the code says of each reference.
+        """Return the description of each reference.
 
         Raises:
             DescriptionsPendingError: if it was never asked about one of them, and this may not wait.
@@ -64,7 +64,7 @@ class Descriptions:
         return {reference: self._known[reference] for reference in references}
 
     def changed(self) -> bool:
-        """Whether the code has said something new since this was last asked."""
+        """Whether a description has changed since the last call."""
         changed = self._changed.is_set()
         self._changed.clear()
         return changed
@@ -84,7 +84,7 @@ class Descriptions:
 
 
 def ask(references: Collection[str], task_path: str) -> dict[str, Description]:
-    """Return what a process that has imported the code says of it, for at most half a minute."""
+    """Return the descriptions from a process that imports the code; waits for at most half a minute."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKPOST_")}
     environment[Env.TASK_PATH] = task_path
     command = [sys.executable, "-P", "-m", "runner", "describe", "--json"]

@@ -1,4 +1,4 @@
-"""What is expected in the place of a wrong value, in our words and not in those of pydantic. Pure."""
+"""Messages for values that pydantic refuses, in place of its own: they state what is expected. Pure."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def allowed(field: FieldInfo) -> str | None:
 
 
 def expected(error: ErrorDetails) -> str:
-    """Return what is expected in the place of a value that pydantic refuses; of our own errors, their text."""
+    """Return the message for a value that pydantic refuses; the text of our own errors stays."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return error["msg"].removeprefix("Value error, ")
@@ -86,5 +86,5 @@ def _range(metadata: Iterable[object]) -> str:
 
 
 def _plain(number: float) -> str:
-    """Return a number without an exponent and without zeros behind it."""
+    """Return a number without an exponent and without trailing zeros."""
     return str(int(number)) if number == int(number) else str(number)

@@ -37,7 +37,7 @@ def known_types(settings: Settings) -> Mapping[str, TaskType]:
 
 
 def _fault(task_type: TaskType) -> str | None:
-    """Say why a type cannot be used. What one shows of itself is shown with all others: it must be JSON."""
+    """Return why a type cannot be used. Its description must be JSON, because the list of types contains it."""
     try:
         schema = task_type.input_schema
     except Exception as error:  # noqa: BLE001 - whatever a model raises

@@ -1,4 +1,4 @@
-"""Finds the right name that a wrong one was meant to be. Pure."""
+"""Finds the nearest valid name for a wrong one. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_LISTED: Final = 20
 
 
 def nearest(name: str, names: Collection[str], alike: float = ALIKE) -> str | None:
-    """Return the name that is most like `name`, whatever the case; None if none is."""
+    """Return the name that is most like `name`, ignoring case; None if none is like it."""
     if len(name) > MOST_CHARACTERS or len(names) > MOST_COMPARED:
         return None
     wrong = _folded(name)
@@ -32,14 +32,14 @@ def nearest(name: str, names: Collection[str], alike: float = ALIKE) -> str | No
 
 
 def _may_be_alike(one: str, other: str) -> bool:
-    """Decide quickly about names that cannot be alike, which are most."""
+    """Return False for most names that cannot be alike, quickly."""
     return min(len(one), len(other)) * 2 >= max(len(one), len(other)) and len(set(one) & set(other)) * 2 >= len(
         set(one)
     )
 
 
 def suggestion(name: str, names: Collection[str]) -> str:
-    """Return what to write in the place of a wrong name: the nearest right one, or else all if they are few."""
+    """Return a hint for a wrong name: the nearest valid name, or else the valid names."""
     near = nearest(name, names)
     if near is not None:
         return f"did you mean {visible(near)}?"

@@ -1,4 +1,4 @@
-"""What is said of the settings that pydantic refuses: by their names, in our words, and without their secrets. Pure."""
+"""Messages about settings that pydantic refuses: with the names that the user typed, without secrets. Pure."""
 
 from __future__ import annotations
 

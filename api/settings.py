@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         None, description="Redis to use: redis://, rediss://, unix:// or redis+sentinel://. Unset: an embedded Valkey."
     )
     redis_min_replicas: int = Field(
-        0, ge=0, le=10, description="Replicas that must have a task or an outcome too before it counts as kept."
+        0, ge=0, le=10, description="Replicas that must have a task or an outcome before it counts as stored."
     )
     redis_exclusive: bool = Field(
         default=False, description="Whether Taskpost alone uses this Redis, and may close connections and shut it down."
@@ -99,14 +99,14 @@ class Settings(BaseSettings):
     )
     task_path: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Directories that modules of task types are looked for in, separated by ':'.",
+        description="Directories to search for modules of task types, separated by ':'.",
     )
     # Attempts as Kubernetes Jobs.
     namespace: str | None = Field(
         None, description="Namespace of the Jobs; unset: that of the service's own pod, else default."
     )
     kubeconfig: Path | None = Field(
-        None, description="File that says how the cluster is reached; unset: the service account of the pod."
+        None, description="kubeconfig file of the cluster; unset: the service account of the pod."
     )
     runner_image: str = Field("", description="Image of the Jobs' pods; needed for the kubernetes executor.")
     runner_secret: str = Field(
@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         description="Further Secrets of Taskpost itself, separated by commas: no task type may mount or read them.",
     )
     owner_config_map: str | None = Field(None, description="ConfigMap that owns the Jobs: they are deleted with it.")
-    pod_file: Path | None = Field(None, description="JSON file with what the pods of all task types have besides.")
+    pod_file: Path | None = Field(None, description="JSON file with settings applied to every task pod.")
 
     max_attempts: int = Field(3, ge=1, le=100, description="Lost attempts after which a task fails as lost.")
     start_deadline_seconds: float = Field(600, gt=0, le=LONGEST_SECONDS, description="Time for an attempt to begin.")
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         DEFAULT_RESULT_GRACE_SECONDS,
         ge=1,
         le=3600,
-        description="Time to hand the result of a container type's program over, while Redis is away.",
+        description="Time to hand over the result of a container type's program while Redis is away.",
     )
     result_max_bytes: int = Field(
         DEFAULT_RESULT_MAX_BYTES, ge=1, le=256 * 1024 * 1024, description="Largest result, as JSON text in UTF-8."
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
         description="Proxy for callbacks, http://[user:password@]proxy:3128; that of the environment is not used.",
     )
     callback_ca_file: Path | None = Field(
-        None, description="PEM file of CAs that receivers' certificates may be of, beside the public ones."
+        None, description="PEM file of CAs that are trusted for receivers, in addition to the public ones."
     )
     callback_certificate_file: Path | None = Field(
         None, description="PEM file of the certificate that is shown to receivers that ask for one."
@@ -203,7 +203,7 @@ class Settings(BaseSettings):
     callback_key_file: Path | None = Field(None, description="PEM file of that certificate's key.")
     callback_retry_seconds: Annotated[tuple[Annotated[float, Field(gt=0, le=LONGEST_SECONDS)], ...], NoDecode] = Field(
         DELAYS_SECONDS,
-        description="Pauses between delivery tries, separated by commas; then it is dead.",
+        description="Pauses between delivery tries, separated by commas; after the last try the delivery is dead.",
     )
 
     _lists_are_split = field_validator(

@@ -30,7 +30,7 @@ def farewell(settings: Settings, running: int) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line, if anybody reads: the terminal may be gone, or the program that a pipe leads to."""
+    """Print a line. Ignores a closed terminal or pipe."""
     try:
         click.echo(text)
     except OSError:

@@ -67,7 +67,7 @@ class GroupedCommand(click.Command):
 
 
 def settings_options(command: Command) -> Command:
-    """Give a command an option for each setting, under the setting's own name."""
+    """Add an option to a command for each setting, under the name of the setting."""
     for option in reversed(list(_options())):
         command = option(command)
     return command
@@ -99,7 +99,7 @@ def _help(name: str, field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    """Return the default as one would type it; an empty text if there is none, which the description explains."""
+    """Return the default as a user would type it; empty if there is none, and then the description explains it."""
     try:
         value = field.get_default(call_default_factory=True)
     except RuntimeError:  # a user without a home directory

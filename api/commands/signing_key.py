@@ -29,7 +29,7 @@ def signing_key(*, rotate: bool, retire: bool, show_all: bool, data_dir: str | N
     """Print the key that receivers need.
 
     It is that of the service with this user's settings (TASKPOST_SIGNING_KEYS, TASKPOST_SIGNING_KEYS_FILE, else the
-    file signing-keys in the data directory, which is made if need be). To exchange it: --rotate, give the new key to
+    file signing-keys in the data directory, which is created if missing). To exchange it: --rotate, give the new key to
     all receivers, then --retire. A service that runs takes the change up within seconds.
     """
     if rotate and retire:

@@ -1,4 +1,4 @@
-"""A check of something that a task needs."""
+"""The result of checking something that a task needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Whether all is well with it, and what was found, for people."""
+    """Whether the check succeeded, and a message for people."""
 
     name: str
     ok: bool

@@ -1,4 +1,4 @@
-"""What the service's log has about the end of a task."""
+"""The facts in the log line about the end of a task."""
 
 from __future__ import annotations
 

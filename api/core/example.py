@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def example_of(schema: Mapping[str, Any], *preferred: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the first input that fits a schema: of the preferred ones, then of what the schema itself tells; else {}.
+    """Return the first input that fits a schema: a preferred one, else one from the schema itself, else {}.
 
     A schema tells it by `examples`, by `default`, or by such values of the members that it requires.
     """

@@ -9,7 +9,7 @@ from runner.tail_file import KEPT_BYTES, from_line_start
 
 @dataclass(frozen=True, slots=True)
 class LogTail:
-    """What was written, as it was written: it may be anything but text.
+    """The bytes that were written; they need not be text.
 
     `truncated` says that there was more before it. `note` says why there is nothing, or not all of it.
     """

@@ -72,7 +72,7 @@ def schema_errors(schema: Mapping[str, Json]) -> list[InputSchemaError]:
 
 
 def _with_suggestion(error: InputSchemaError, schema: Mapping[str, Json]) -> InputSchemaError:
-    """Name the definition that a reference to nothing may have meant."""
+    """Add the nearest definition to the message about a reference that leads nowhere."""
     reference = str(resolve(schema, "/" + "/".join(map(str, error.place)))) if error.place else ""
     _, _, name = reference.partition("#/$defs/")
     definitions = schema.get("$defs")
@@ -82,7 +82,7 @@ def _with_suggestion(error: InputSchemaError, schema: Mapping[str, Json]) -> Inp
 
 
 def _form_errors(schema: Mapping[str, Json]) -> Iterator[InputSchemaError]:
-    """Yield where a schema is not one by its dialect, and its patterns that cannot be used."""
+    """Yield violations of the schema's dialect, and patterns that cannot be used."""
     dialect = schema.get("$schema", "")
     if isinstance(dialect, str) and dialect.rstrip("#") in _NEWER:
         for error in _validator(dialect or max(DIALECTS)).iter_errors(dict(schema)):
@@ -182,7 +182,7 @@ def _own_refusal(node: Mapping[str, Json]) -> tuple[Place, str] | None:
 
 
 def resolve(schema: Json, pointer: str) -> Json:
-    """Return what a JSON pointer leads to, None if to nothing."""
+    """Return the value at a JSON pointer, or None."""
     node = schema
     for step in pointer.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
@@ -196,7 +196,7 @@ def resolve(schema: Json, pointer: str) -> Json:
 
 
 def subschemas(schema: Mapping[str, Json]) -> Iterator[tuple[Place, dict[str, Json]]]:
-    """Yield a schema and all in it, each with its place. What is data, such as `const`, is not looked into."""
+    """Yield a schema and all in it, each with its place. Skips data such as `const`."""
     open_: list[tuple[Place, Json]] = [((), dict(schema))]
     while open_:
         place, node = open_.pop()

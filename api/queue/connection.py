@@ -26,7 +26,7 @@ def quicken(client: Redis) -> Redis:
 
 
 class _Quick:
-    """What is quicker than in redis-py; it is mixed with the class for TCP, TLS, a socket or Sentinel."""
+    """The overrides that are faster than redis-py, mixed into its class for TCP, TLS, a socket or Sentinel."""
 
     def pack_command(self, *args: Any) -> list[bytes]:  # noqa: ANN401 - whatever redis-py is given
         """Pack in C, as redis-py does for clients without asyncio."""
@@ -34,7 +34,7 @@ class _Quick:
         return packed
 
     async def send_packed_command(self, command: Iterable[bytes] | bytes | str, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
-        """Send. Only what the kernel does not take at once is waited for, with redis-py's time-out."""
+        """Send. Waits, with redis-py's timeout, only for bytes that the kernel does not accept at once."""
         connection: Any = self
         if check_health and connection.is_connected:
             await connection.check_health()

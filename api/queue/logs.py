@@ -85,7 +85,7 @@ class Logs:
 
 
 def _unpack(entry: bytes) -> LogTail:
-    """Return the log of an entry as `contract.log_entry` makes it."""
+    """Return the log from an entry that `contract.log_entry` has made."""
     head, _, data = entry.partition(b"\n")
     text = head.decode("utf-8", "replace")
     return LogTail(data, text.startswith("1"), text[1:])

@@ -1,4 +1,4 @@
-"""The page that a browser gets at the root, and who gets it."""
+"""The page for browsers at the root."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def index_page(root_path: str) -> str:
 
 
 def prefers_page(accept: Sequence[str]) -> bool:
-    """Return whether the client likes HTML better than JSON, by its `Accept` headers (RFC 9110, 12.5.1)."""
+    """Return whether the client prefers HTML to JSON, by its `Accept` headers (RFC 9110, 12.5.1)."""
     qualities = dict(_media_range(part) for value in accept for part in value.split(","))
 
     def quality(kind: str, subtype: str) -> float:

@@ -1,4 +1,4 @@
-"""How the log of a task looks to clients. Pure."""
+"""Serializes the log of a task for clients. Pure."""
 
 from __future__ import annotations
 

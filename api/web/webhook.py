@@ -1,4 +1,4 @@
-"""What OpenAPI says of the callback, the one request that Taskpost makes to its users."""
+"""The callback in the OpenAPI document: the one request that Taskpost sends to its users."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def checked_key(key: str) -> str:
 
 
 def checked_limit(limit: int | None) -> int | None:
-    """Return how many entries of a list are wanted; None stands for all.
+    """Return the limit of a list; None means no limit.
 
     Raises:
         ValueError: it is negative, or not an integer.

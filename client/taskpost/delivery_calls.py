@@ -20,7 +20,7 @@ class DeliveryCalls(Calls):
     """The calls for callbacks."""
 
     def deliveries(self, task_id: str) -> Deliveries:
-        """Return how far a task's callback is, and the delivery attempts that were made.
+        """Return the status of a task's callback, and the delivery attempts that were made.
 
         Raises:
             NotFound: there is no such task.

@@ -51,6 +51,6 @@ def _client(url: httpx.URL, timeout_seconds: float, *, trust_env: bool) -> httpx
 
 
 def _given(names: tuple[str, ...], environment: Mapping[str, str] = os.environ) -> str:
-    """Return those of the variables that are set, in the spelling that is."""
+    """Return the variables that are set, in the case in which they are set."""
     found = [spelled for name in names for spelled in (name, name.lower()) if environment.get(spelled)]
     return " and ".join(found) or names[0]

@@ -48,7 +48,7 @@ class TaskLog:
 
     @property
     def complete(self) -> bool:
-        """Whether no attempt writes more."""
+        """Whether all of these logs are complete."""
         return all(attempt.complete for attempt in self.attempts)
 
     @classmethod

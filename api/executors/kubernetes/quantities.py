@@ -33,7 +33,7 @@ def is_quantity(value: object) -> bool:
 
 
 def amount(value: object) -> Decimal | None:
-    """Return the number that a quantity stands for, None if it is none."""
+    """Return the number of a quantity, or None if it is not valid."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -50,7 +50,7 @@ def amount(value: object) -> Decimal | None:
 
 
 def quantity_fault(value: object) -> str | None:
-    """Say why a value is no quantity, and what to write; None if it is one."""
+    """Return why a value is not a quantity, and what to write; None if it is one."""
     if is_quantity(value):
         return None
     shown = repr(value)[:MAX_CHARACTERS]

@@ -1,4 +1,4 @@
-"""Whether Jobs can be created, found out without creating one."""
+"""Checks whether Jobs can be created, by a dry run."""
 
 from __future__ import annotations
 

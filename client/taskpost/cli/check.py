@@ -37,7 +37,7 @@ def check(
 
     The service answers; Redis takes writes; a service leads; attempts can be started (in Kubernetes: the API server
     accepts a Job, as a dry run); a task runs (in Kubernetes: its image can be pulled); its callback arrives. With
-    --wait what is not well is checked again until it is. What is waited for is said on stderr.
+    --wait failed checks are repeated until they succeed; stderr shows what the command waits for.
 
     Exit code 0 if all is well, 1 if a check failed, 3 if no service answers.
     """

@@ -45,7 +45,7 @@ class Plan:
 def check_task(client: Client, plan: Plan, deadline: Deadline, say: Say) -> Iterator[Check]:
     """Run a task and follow its callback, up to the first check that fails.
 
-    `say` is told what is waited for. A task that has not ended at the deadline is cancelled.
+    `say` receives what the command waits for. A task that has not ended at the deadline is cancelled.
     """
     name, result_url = plan.name, plan.result_url
     with ExitStack() as stack:

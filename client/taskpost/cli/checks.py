@@ -55,7 +55,7 @@ class Deadline:
 
 
 def check_service(url: str, deadline: Deadline | None, say: Say) -> Sequence[Check]:
-    """Return what the service at `url` says of itself: whether it answers, and what it depends on.
+    """Return the checks of the service at `url`: whether it answers, and what it depends on.
 
     With a deadline it is asked until all is well, and `say` is told what is waited for.
     """

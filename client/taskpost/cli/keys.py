@@ -25,7 +25,7 @@ KEY: Final = re.compile("whsec_[A-Za-z0-9+/]+={0,2}")
 
 @dataclass(frozen=True)
 class Keys:
-    """Where keys come from, in words, and how to read them: each time anew, since they are rotated."""
+    """Describes where keys come from, and reads them each time, because they rotate."""
 
     told: str
     read: Callable[[], Sequence[str]]

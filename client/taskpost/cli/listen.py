@@ -1,4 +1,4 @@
-"""The verb listen: a receiver for the time of development."""
+"""The verb listen: a receiver for development."""
 
 from __future__ import annotations
 

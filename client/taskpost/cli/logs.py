@@ -72,7 +72,7 @@ def print_end_of_log(session: Session, client: Client, task_id: str) -> None:
 
 
 def lines_of(output: str) -> Iterator[str]:
-    """Yield the lines of an output, with what could steer a terminal made visible; a tab stays.
+    """Yield the lines of an output with control characters as escapes; tabs stay.
 
     A carriage return ends a line too: what a progress bar wrote over is shown, not hidden.
     """

@@ -1,4 +1,4 @@
-"""The nearest right name for one that does not exist."""
+"""Finds the nearest valid name for a wrong one."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class _Offered(click.ParamType[str]):
     """A parameter whose values the service lists. Without an answer nothing is completed, and nothing is printed."""
 
     def offered(self, client: Client) -> Iterable[tuple[str, str]]:
-        """Return the values, each with a few words about it."""
+        """Return the values, each with a short description."""
         raise NotImplementedError
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:

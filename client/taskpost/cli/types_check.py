@@ -1,4 +1,4 @@
-"""The command `types check`: what is wrong in a file of task types. The service has the rules."""
+"""The command `types check`, which checks a file of task types by the rules of the service."""
 
 from __future__ import annotations
 

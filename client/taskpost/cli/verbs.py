@@ -1,4 +1,4 @@
-"""The verbs of the command line: where each is, and what it does in one line, both known without importing it."""
+"""The verbs of the command line: where each is, and its one-line summary, without importing it."""
 
 from __future__ import annotations
 
