@@ -1,4 +1,4 @@
-"""What OpenAPI says of each operation: the arguments of the routes' decorators, kept apart from the code."""
+"""The OpenAPI description of each operation: the arguments of the routes' decorators, kept apart from the code."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ CANCEL: Final = _operation(
 )
 RESULT: Final = _operation(
     "Read a task's outcome",
-    "The very bytes of the callback's body, whether or not there is a callback.",
+    "The exact bytes of the callback's body, whether or not there is a callback.",
     {
         200: answer("The outcome.", schema_of(schemas.Outcome), "outcome"),
         **problem_answers(Code.TASK_NOT_FOUND, Code.NOT_ENDED, Code.RESULT_GONE, Code.RESULT_DROPPED, Code.UNAVAILABLE),
@@ -139,7 +139,7 @@ RESULT: Final = _operation(
 LOG: Final = _operation(
     "Read a task's log",
     "The last 64 KiB of what each attempt has written to its standard output and standard error: what the task "
-    "printed, and the traceback of its exception. Of an attempt that runs, what there is so far.",
+    "printed, and the traceback of its exception. For an attempt that runs, its output so far.",
     {
         200: answer("The log.", schema_of(schemas.TaskLog), "log"),
         **problem_answers(Code.TASK_NOT_FOUND, Code.UNAVAILABLE),
@@ -148,7 +148,7 @@ LOG: Final = _operation(
 )
 DELIVERIES: Final = _operation(
     "Read the tries of a task's callback",
-    "How far the callback is, and each try: when, how long, by whom, and how it ended.",
+    "The status of the callback, and each try: when, how long, by whom, and how it ended.",
     {
         200: answer("The tries.", schema_of(schemas.Deliveries), "deliveries"),
         **problem_answers(Code.TASK_NOT_FOUND, Code.UNAVAILABLE),
@@ -157,11 +157,10 @@ DELIVERIES: Final = _operation(
 )
 REDELIVER: Final = _operation(
     "Send a task's outcome again",
-    "Makes its callback due at once, whatever became of it, with the whole schedule of tries before it. With a "
-    "`result_url` in the body it goes there from now on; a try that is under way to the old one changes nothing more. "
-    "The body may be left out.",
+    "Makes its callback due at once, whatever its status, and restarts its schedule of tries. With a `result_url` in "
+    "the body it goes there from now on; a try to the old URL in progress is ignored. The body may be left out.",
     {
-        202: answer("It is on its way.", schema_of(schemas.Task), "redelivered"),
+        202: answer("The callback is due.", schema_of(schemas.Task), "redelivered"),
         **problem_answers(
             Code.INVALID_REQUEST,
             Code.INVALID_JSON,
@@ -184,8 +183,8 @@ REDELIVER: Final = _operation(
 )
 GIVE_UP: Final = _operation(
     "Give a task's callback up",
-    "Its delivery is `dead` from now on, and can be asked for again; repeating it changes nothing. A try that is under "
-    "way and goes through makes it `delivered` all the same.",
+    "Its delivery is `dead` from now on, and can be sent again. Repeating the call changes nothing. A try in progress "
+    "that succeeds still makes it `delivered`.",
     {
         200: answer("It is given up.", schema_of(schemas.Task), "given_up"),
         **problem_answers(
@@ -217,10 +216,10 @@ LIST_DELIVERIES: Final = _operation(
 )
 REDELIVER_DEAD: Final = _operation(
     "Send dead deliveries again",
-    "Makes all of them due that match: of a host, of tasks that ended in a span of time, or of both. One request does "
-    f"as many as a second allows; send it again with `cursor` until that is null. {CONTENT_TYPE_RULE}",
+    "Makes all dead deliveries due that match: by host, by the time at which their tasks ended, or by both. One "
+    f"request takes a second at most; send it again with `cursor` until that is null. {CONTENT_TYPE_RULE}",
     {
-        202: answer("So many are on their way.", schema_of(schemas.Redelivered), "redelivered_dead"),
+        202: answer("The number of deliveries that are due now.", schema_of(schemas.Redelivered), "redelivered_dead"),
         **problem_answers(
             Code.INVALID_REQUEST, Code.INVALID_JSON, Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.UNAVAILABLE
         ),
@@ -234,7 +233,7 @@ REDELIVER_DEAD: Final = _operation(
 )
 TASK_TYPES: Final = _operation(
     "List task types",
-    "The computations that can be asked for, by name.",
+    "The computations that can be submitted, by name.",
     {
         200: answer("All task types.", {"type": "array", "items": schema_of(schemas.TaskType)}, "task_types"),
         **problem_answers(),

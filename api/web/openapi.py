@@ -44,18 +44,18 @@ _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
     Code.INVALID_REQUEST: (400, "The task is not valid: everything that is wrong is named.", "The task is not valid."),
     Code.INVALID_IDEMPOTENCY_KEY: (
         400,
-        "The Idempotency-Key is none.",
+        "The Idempotency-Key is not valid.",
         "The header Idempotency-Key must have 1 to 255 visible ASCII characters.",
     ),
     Code.INVALID_QUERY: (400, "A parameter is wrong or unknown.", "The query is not valid."),
-    Code.TASK_NOT_FOUND: (404, "There is no such task.", f"Task {schemas.EXAMPLE_ID} does not exist."),
+    Code.TASK_NOT_FOUND: (404, "The task does not exist.", f"Task {schemas.EXAMPLE_ID} does not exist."),
     Code.IDEMPOTENCY_CONFLICT: (
         409,
         "The Idempotency-Key was used for another body.",
         f"This Idempotency-Key was used with another body, for task {schemas.EXAMPLE_ID}.",
     ),
     Code.TASK_ENDED: (409, "The task is done or has failed.", "The task is done already and cannot be cancelled."),
-    Code.NOT_ENDED: (409, "The task has not ended yet.", "The task is running; its result is there when it has ended."),
+    Code.NOT_ENDED: (409, "The task has not ended yet.", "The task is running; read its result when it has ended."),
     Code.NO_CALLBACK: (
         409,
         "The task has no callback.",
@@ -76,18 +76,22 @@ _EXAMPLES: Final[dict[Code, tuple[int, str, str]]] = {
         "Too much waited for delivery, and this result was dropped.",
         "The result is gone: more than 33554432 bytes waited for example.com: this was the oldest, and was dropped.",
     ),
-    Code.RESULT_GONE: (410, "Retention has taken the result.", "The result is no longer kept."),
+    Code.RESULT_GONE: (410, "The result is no longer kept: its retention is over.", "The result is no longer kept."),
     Code.BODY_TOO_LARGE: (
         413,
         "The body is larger than 1 MiB.",
-        "The body has more than 1048576 bytes, the most that is taken.",
+        "The body has more than 1048576 bytes, which is the limit.",
     ),
     Code.UNSUPPORTED_MEDIA_TYPE: (
         415,
         "The Content-Type is not JSON; `Accept-Post` names the one to send. Browsers must send it.",
         "The Content-Type is 'text/plain'. Send the header `Content-Type: application/json`.",
     ),
-    Code.QUEUE_FULL: (429, "The queue is full; see `Retry-After`.", "10000 tasks wait already, the most that may."),
+    Code.QUEUE_FULL: (
+        429,
+        "The queue is full; see `Retry-After`.",
+        "10000 tasks wait already; the queue takes no more for now.",
+    ),
     Code.UNDELIVERED_FULL: (
         429,
         "Too many bytes of results wait for this receiver, or for all of them; see `Retry-After`.",

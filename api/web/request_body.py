@@ -108,6 +108,6 @@ def _is_utf8(media_type: re.Pattern[str], value: str) -> bool:
 
 def too_large() -> Problem:
     """Return the problem of a body that is larger than what is taken."""
-    detail = f"The body has more than {MAX_BODY_BYTES} bytes, the most that is taken."
+    detail = f"The body has more than {MAX_BODY_BYTES} bytes, which is the limit."
     # What follows is not read, so that no further request can be found in it.
     return Problem(TOO_LARGE, Code.BODY_TOO_LARGE, detail, headers={"Connection": "close"})

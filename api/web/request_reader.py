@@ -82,7 +82,7 @@ class RequestReader:
                 self._partial_head += data
         size = len(self._partial_head) if end < 0 else end + len(END_OF_HEAD)
         if size > MAX_HEAD_BYTES:
-            detail = f"The head of the request has more than {MAX_HEAD_BYTES} bytes, the most that is taken."
+            detail = f"The head of the request has more than {MAX_HEAD_BYTES} bytes, which is the limit."
             raise Problem(431, Code.HEAD_TOO_LARGE, detail)
         if end >= 0:
             return data[:size], data[size:]

@@ -72,7 +72,7 @@ class DeliveryTry(BaseModel):
     duration_seconds: float | None = Field(description="How long it took; null if the answer is not shown.")
     by: Literal["runner", "service"]
     http_status: int | None = Field(description="The receiver's answer; null if there was none, or it is not shown.")
-    error: str | None = Field(description="Why it is no success; null if it is one.")
+    error: str | None = Field(description="Why the try failed; null if it succeeded.")
 
 
 class Deliveries(Delivery):
@@ -146,7 +146,7 @@ class Task(BaseModel):
     attempt: int = Field(ge=0, description="Number of the newest attempt, 0 before the first.")
     attempts: list[PastAttempt] = Field(description="The newest attempts that were lost, failed or interrupted.")
     suspensions: int = Field(ge=0, description="How often it was interrupted: its Job was suspended while it ran.")
-    progress_message: str | None = Field(description="What the task said last of how far it is.")
+    progress_message: str | None = Field(description="The last message that the task has reported with its progress.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -93,7 +93,7 @@ async def read_result(request: Request, task_id: str) -> Response:
     if stored.state is None and not stored.swept:
         raise no_such_task(task_id)
     if stored.state is not None and stored.state not in ENDS:
-        raise Problem(409, Code.NOT_ENDED, f"The task is {stored.state}; its result is there when it has ended.")
+        raise Problem(409, Code.NOT_ENDED, f"The task is {stored.state}; read its result when it has ended.")
     if stored.dropped is not None:
         raise Problem(410, Code.RESULT_DROPPED, f"The result is gone: {stored.dropped}.")
     if stored.body is None:
