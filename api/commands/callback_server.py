@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import queue
 import secrets
-import socket
-import threading
 import time
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from taskpost.receiver_server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
-
-MOST_BODY_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -30,43 +27,25 @@ class Callback:
     """By the monotonic clock of this process."""
 
 
-class CallbackServer(ThreadingHTTPServer):
-    """Keeps what is POSTed to its `url`; a context manager that listens while it is open. Port 0 takes a free one."""
-
-    daemon_threads = True
+class CallbackServer:
+    """Keeps what is POSTed to its `url`; a context manager that listens until it is left. Port 0 takes a free one."""
 
     def __init__(self, address: str, port: int) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.path = f"/{secrets.token_urlsafe(16)}"
+        self._path = f"/{secrets.token_urlsafe(16)}"
         self.received: queue.Queue[Callback] = queue.Queue()
-        super().__init__((address, port), _Handler)
-        host = f"[{address}]" if ":" in address else address
-        self.url = f"http://{host}:{self.server_port}{self.path}"
+        self._server = Server((address, port), self._take)
+        self.url = self._server.url.removesuffix("/") + self._path
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.shutdown()
-        self.server_close()
+        self._server.close()
 
-
-class _Handler(BaseHTTPRequestHandler):
-    server: CallbackServer
-    timeout = 10
-
-    def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        known = self.path == self.server.path and length.isascii() and length.isdigit()
-        if known and int(length) <= MOST_BODY_BYTES:
-            body = self.rfile.read(int(length))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            self.server.received.put(Callback(headers, body, time.monotonic()))
-        self.send_response(204 if known else 404)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Print nothing: the log of the test has its phases."""
+    def _take(self, headers: Mapping[str, str], body: bytes, path: str) -> int:
+        if path != self._path:
+            return 404
+        self.received.put(Callback(headers, body, time.monotonic()))
+        return 204

@@ -13,24 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from api.app import running_service
 from api.commands.farewell import farewell, say
 from api.commands.setting_options import GroupedCommand, settings_options
 from api.embedded.errors import EmbeddedError
 from api.logs import set_up_logs
 from api.memory import give_large_blocks_back
-from api.queue.errors import QueueUnusable
 from api.setting_forms import split_bind
 from api.setting_names import variable_of
 from api.settings import SettingsError, read_settings
-from api.web.connections import Limits
-from api.web.descriptors import connections_for, raise_descriptors
-from api.web.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.settings import Settings
+    from api.web.server import Server
 
 BACKLOG: Final = 2048
 EXIT_FAILED: Final = 1
@@ -49,6 +45,8 @@ def serve(**options: str | None) -> None:
     With nothing configured it brings its own Valkey and listens on 127.0.0.1:8000. Each option can be set by the
     environment variable beside it; an option overrides its variable.
     """
+    from api.queue.errors import QueueUnusable  # noqa: PLC0415 - `serve --help` need not wait for redis-py
+
     try:
         settings = read_settings(**options)
         set_up_logs(settings.log_level, settings.log_format)
@@ -69,6 +67,12 @@ async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
         CannotListen: if the address is taken or not ours.
         SettingsError, EmbeddedError, QueueUnusable: see `running_service`.
     """
+    # Nor for the service itself, which takes more than a second to import.
+    from api.app import running_service  # noqa: PLC0415
+    from api.web.connections import Limits  # noqa: PLC0415
+    from api.web.descriptors import connections_for, raise_descriptors  # noqa: PLC0415
+    from api.web.server import Server  # noqa: PLC0415
+
     processes = settings.concurrency if settings.executor == "local" else 0
     limits = Limits(
         connections=connections_for(raise_descriptors(), processes), idle_seconds=settings.keep_alive_seconds

@@ -89,8 +89,12 @@ def _rotate(store: KeyStore, keys: Sequence[str]) -> list[str]:
     except KeysFixedError as error:
         click.echo(f"The new key is NOT in force: {error}.", err=True)
     else:
-        click.echo(f"The new key signs beside {_number(len(keys), 'earlier key')}. Give it to all receivers,", err=True)
-        click.echo("then remove the earlier ones: taskpost signing-key --retire", err=True)
+        if keys:
+            earlier = _number(len(keys), "earlier key")
+            click.echo(f"The new key signs beside {earlier}. Give it to all receivers,", err=True)
+            click.echo("then remove the earlier ones: taskpost signing-key --retire", err=True)
+        else:
+            click.echo("The new key signs from now on. Give it to all receivers.", err=True)
     return [*keys, key]
 
 

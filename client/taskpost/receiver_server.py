@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,8 @@ MAX_BODY_BYTES: Final = 300 * 1024 * 1024
 MAX_HELD_BYTES: Final = 512 * 1024 * 1024
 MAX_REQUESTS: Final = 128
 SILENCE_SECONDS: Final = 10.0
+HEAD_SECONDS: Final = 10.0
+"""How long the head of a request may take, however it trickles."""
 BODY_SECONDS: Final = 120.0
 LAST_ANSWERS_SECONDS: Final = 2.0
 _CHUNK: Final = 64 * 1024
@@ -41,6 +43,8 @@ class Server(ThreadingHTTPServer):
         self._changed = threading.Condition()
         self._requests = 0
         self._held_bytes = 0
+        self._heads: dict[socket.socket, float] = {}
+        """Until when the heads must have arrived that are still to come, the oldest first."""
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
@@ -58,10 +62,32 @@ class Server(ThreadingHTTPServer):
         with self._changed:
             full = self._requests >= MAX_REQUESTS
             self._requests += not full
+            if not full:
+                self._heads[request] = time.monotonic() + HEAD_SECONDS
         if full:
             self.shutdown_request(request)
         else:
             super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """End the connections whose head did not arrive in time. Called after each connection and each pause."""
+        super().service_actions()
+        now = time.monotonic()
+        with self._changed:
+            for connection in [one for one, until in self._heads.items() if until < now]:
+                del self._heads[connection]
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def has_head(self, connection: socket.socket) -> None:
+        """Let the rest of a request, whose head has arrived, take its own time. Called again when it is over."""
+        with self._changed:
+            self._heads.pop(connection, None)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as the base class has it
+        """Close a connection."""
+        self.has_head(request)
+        super().shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above
         """Answer, and make room for another."""
@@ -103,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
+        self.server.has_head(self.connection)
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit() and len(length) <= len(str(MAX_BODY_BYTES))):
             self._answer(411)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -30,9 +31,11 @@ PASSING_STATUSES: Final = frozenset({502, 503, 504})
 """Answers of a service, or of a proxy before it, that is away for a moment."""
 HIGHEST_PORT: Final = 65_535
 TRIES: Final = 3
+LONGEST_LOCATION: Final = 200
 FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 5.0
 """A `Retry-After` beyond this is the caller's business."""
+_PASSWORD: Final = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
 
 _ERRORS: Final = {400: InvalidTask, 404: NotFound, 409: Conflict}
 
@@ -44,15 +47,15 @@ class Transport:
         try:
             parsed = httpx.URL(url)
         except (httpx.InvalidURL, TypeError) as error:
-            raise InvalidUrl(f"The service's URL {url!r} is not a URL: {error}.") from error
+            raise InvalidUrl(f"The service's URL {shown(str(url))!r} is not a URL: {error}.") from error
         if (
             parsed.scheme not in {"http", "https"}
             or not parsed.host
             or (parsed.port or 0) > HIGHEST_PORT
             or parsed.query
         ):
-            raise InvalidUrl(f"The service's URL {url!r} must look like http://host:port.")
-        self.url = url
+            raise InvalidUrl(f"The service's URL {shown(url)!r} must look like http://host:port.")
+        self._shown_url = shown(url)
         self._timeout_seconds = timeout_seconds
         self._http = open_client(parsed, timeout_seconds)
 
@@ -85,9 +88,9 @@ class Transport:
         except httpx.InvalidURL as error:  # an argument has thousands of characters
             raise ApiError(431, "head_too_large", f"The request is too long to be sent: {error}.") from error
         except httpx.DecodingError as error:
-            raise UnexpectedAnswer(f"{self.url} answered with a body that cannot be decoded: {error}") from error
+            raise UnexpectedAnswer(f"{self._shown_url} answered with a body that cannot be decoded: {error}") from error
         except httpx.TransportError as error:
-            raise Unreachable(self.url, str(error) or type(error).__name__) from error
+            raise Unreachable(self._shown_url, str(error) or type(error).__name__) from error
         if response.is_success:
             return response
         raise _problem(response)
@@ -107,6 +110,11 @@ class Transport:
                 time.sleep(asked_seconds)
             pause_seconds *= 2
         return self.request("POST", target, content=content, headers=headers)
+
+
+def shown(url: str) -> str:
+    """Return a URL without the password that it may contain."""
+    return _PASSWORD.sub(r"\1:***@", url)
 
 
 def read(response: httpx.Response, build: Callable[[Any], T]) -> T:
@@ -129,8 +137,9 @@ def _expect(response: httpx.Response, build: Callable[[], T]) -> T:
     try:
         return build()
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, httpx.InvalidURL) as error:
+        url, status = shown(str(response.url)), response.status_code
         raise UnexpectedAnswer(
-            f"{response.url} answered {response.status_code}, but not as a Taskpost service does. Is the URL right?"
+            f"{url} answered {status}, but not as a Taskpost service does. Is the URL right?"
         ) from error
 
 
@@ -151,9 +160,17 @@ def _problem(response: httpx.Response) -> ApiError:
     return _ERRORS.get(status, ApiError)(
         status,
         cast("ErrorCode", str(problem.get("code") or f"http_{status}")),
-        str(detail) if detail else f"{response.url} answered {status} {response.reason_phrase}. Is the URL right?",
+        str(detail) if detail else _answered(response),
         errors,
         _retry_after_seconds(response.headers.get("Retry-After")),
+    )
+
+
+def _answered(response: httpx.Response) -> str:
+    location = response.headers.get("Location") if response.is_redirect else None
+    leads = f" and leads to {shown(location[:LONGEST_LOCATION])}, which is not followed" if location else ""
+    return (
+        f"{shown(str(response.url))} answered {response.status_code} {response.reason_phrase}{leads}. Is the URL right?"
     )
 
 

@@ -257,7 +257,7 @@ def test_an_error_of_the_system_ends_a_start_without_a_traceback(tmp_path, monke
         raise fault
         yield
 
-    monkeypatch.setattr(serve_command, "running_service", failing)
+    monkeypatch.setattr("api.app.running_service", failing)
     arguments = ["--data-dir", str(tmp_path / "data"), "--bind", "127.0.0.1:0"]
     ended = CliRunner().invoke(serve_command.serve, arguments)
     assert ended.exit_code == 1

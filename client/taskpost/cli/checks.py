@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from taskpost.errors import NotFound, TaskpostError
-from taskpost.transport import Transport, read
+from taskpost.transport import Transport, read, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PAUSE_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 30.0
 """The service asks Redis and the API server, which may take their time."""
+LEAST_ANSWER_SECONDS: Final = 1.0
 SERVICE: Final = "service"
 
 
@@ -61,7 +62,7 @@ def check_service(url: str, deadline: Deadline | None, say: Say) -> Sequence[Che
     """
     told = ""
     while True:
-        found = _ask(url)
+        found = _ask(url, ANSWER_SECONDS if deadline is None else deadline.left())
         wrong = next((one for one in found if one.status is Status.FAILED), None)
         if wrong is None or deadline is None or not deadline.left():
             return found
@@ -72,8 +73,9 @@ def check_service(url: str, deadline: Deadline | None, say: Say) -> Sequence[Che
         time.sleep(min(PAUSE_SECONDS, deadline.left()))
 
 
-def _ask(url: str) -> Sequence[Check]:
-    transport = Transport(url, ANSWER_SECONDS)
+def _ask(url: str, seconds: float) -> Sequence[Check]:
+    transport = Transport(url, min(max(seconds, LEAST_ANSWER_SECONDS), ANSWER_SECONDS))
+    url = shown(url)
     try:
         return [Check(SERVICE, Status.OK, f"{url} answers"), *read(transport.request("GET", "/api/checks"), _checks)]
     except NotFound:

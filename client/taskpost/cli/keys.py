@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -45,8 +46,8 @@ def find_keys(key: str | None, key_file: str | None) -> Keys:
         given = _checked(_split(key), "--key")
         return Keys("Signatures are checked with the key given.", lambda: given)
     if key_file:
-        _checked(_read_file(key_file), "--key-file")
-        return Keys(f"Signatures are checked with the keys of {printable(key_file)}.", lambda: _kept(key_file))
+        first = _checked(_read_file(key_file), "--key-file")
+        return Keys(f"Signatures are checked with the keys of {printable(key_file)}.", _reread(key_file, first))
     return _installed() or _of_environment()
 
 
@@ -64,18 +65,24 @@ def _installed() -> Keys | None:
 def _of_environment() -> Keys:
     path = os.environ.get("TASKPOST_SIGNING_KEYS_FILE")
     if path:
-        return Keys(f"Signatures are checked with the keys of {printable(path)}.", lambda: _kept(path))
+        return Keys(f"Signatures are checked with the keys of {printable(path)}.", _reread(path, ()))
     given = _split(os.environ.get("TASKPOST_SIGNING_KEYS", ""))
     if not given:
         return Keys("Signatures are not checked: give --key or --key-file.", tuple)
     return Keys("Signatures are checked with TASKPOST_SIGNING_KEYS.", lambda: given)
 
 
-def _kept(path: str) -> Sequence[str]:
-    try:
-        return _read_file(path)
-    except click.UsageError:
-        return ()
+def _reread(path: str, first: Sequence[str]) -> Callable[[], Sequence[str]]:
+    """Return how to read a file at each callback: without keys in it, those before stay. A pipe is read only once."""
+    last = first
+
+    def read() -> Sequence[str]:
+        nonlocal last
+        with suppress(click.UsageError):
+            last = _read_file(path) or last
+        return last
+
+    return read if Path(path).is_file() or not first else lambda: first
 
 
 def _read_file(path: str) -> Sequence[str]:

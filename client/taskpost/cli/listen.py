@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
@@ -11,9 +11,6 @@ from taskpost.cli.faults import ExitCode, Failure
 from taskpost.cli.keys import find_keys
 from taskpost.cli.options import Span, json_option
 from taskpost.receiver_server import Server
-
-if TYPE_CHECKING:
-    from taskpost.cli.keys import Keys
 
 HIGHEST_PORT: Final = 65_535
 
@@ -44,8 +41,9 @@ def listen(
     """
     keys = find_keys(key, key_file)
     arrivals = Arrivals(keys.read, keys.hint, status=status, count=count, as_json=as_json)
-    server = _listen(bind, arrivals, keys)
+    server = _listen(bind, arrivals)
     try:
+        click.echo(f"Listening on {server.url}, until Ctrl-C. {keys.told}", err=True)
         ended = arrivals.wait(timeout)
     except KeyboardInterrupt:
         return
@@ -58,15 +56,14 @@ def listen(
     click.get_current_context().exit(ExitCode.OK if arrivals.all_valid else ExitCode.FAILED)
 
 
-def _listen(bind: str, arrivals: Arrivals, keys: Keys) -> Server:
+def _listen(bind: str, arrivals: Arrivals) -> Server:
     host, port = _address(bind)
     try:
         server = Server((host, port), arrivals.take)
-    except (OSError, UnicodeError) as error:
+    except (OSError, UnicodeError, TypeError) as error:  # TypeError: of a name that cannot be encoded
         reason = getattr(error, "strerror", None) or error
         hint = "Choose another address with --bind; port 0 takes a free one."
         raise Failure(f"Cannot listen on {bind}: {reason}.", ExitCode.FAILED, hint) from error
-    click.echo(f"Listening on {server.url}, until Ctrl-C. {keys.told}", err=True)
     return server
 
 

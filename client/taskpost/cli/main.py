@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ class Verbs(click.Group):
                 return self._run(ctx)
             except click.ClickException as fault:
                 if wants_json(ctx):
-                    print_json(error_document(fault))
+                    _print_unless_gone(error_document(fault))
                 raise
 
     def _run(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as above
@@ -102,6 +103,8 @@ def taskpost(ctx: click.Context, url: str | None) -> None:
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 unreachable, 4 cancelled, 5 gave up waiting.
     """
+    if os.environ.get("NO_COLOR"):  # https://no-color.org
+        ctx.color = False
     given = ctx.get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE
     ctx.obj = Session.named(url) if given and url else Session(url)
 
@@ -117,6 +120,14 @@ def main() -> None:
         with suppress(OSError):
             sys.stderr.write(f"Error: the output cannot be written: {error.strerror or error}.\n")
         sys.exit(ExitCode.FAILED)
+
+
+def _print_unless_gone(document: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print what went wrong; a failure remains one when nobody reads that."""
+    try:
+        print_json(document)
+    except BrokenPipeError:
+        drop_output()
 
 
 @contextmanager

@@ -34,12 +34,17 @@ _UNSAFE: Final = re.compile(r"[^\n -~]+")
 def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one line of JSON in the form that the service writes, with what could steer a terminal escaped."""
     text = escaped(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
-    click.echo(text if sys.stdout.isatty() else text.encode())  # bytes: no code page can harm them
+    click.echo(text if is_terminal() else text.encode())  # bytes: no code page can harm them
 
 
 def print_body(body: bytes) -> None:
     """Print the very bytes of an outcome, but on a terminal the same JSON with what could steer it escaped."""
-    click.echo(escaped(body.decode("utf-8", "backslashreplace")) if sys.stdout.isatty() else body)
+    click.echo(escaped(body.decode("utf-8", "backslashreplace")) if is_terminal() else body)
+
+
+def is_terminal() -> bool:
+    """Whether stdout is a terminal. It is None if it was closed before we began."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def drop_output() -> None:
@@ -63,7 +68,7 @@ def cut(text: str, width: int) -> str:
 def print_result(value: Any, everything: str) -> None:  # noqa: ANN401 - any JSON value
     """Print a result for people; `everything` is the command that prints one too long for a terminal."""
     text = escaped(json.dumps(value, indent=2, ensure_ascii=False))
-    if len(text) > LONGEST_SHOWN and sys.stdout.isatty():
+    if len(text) > LONGEST_SHOWN and is_terminal():
         click.echo(text[:LONGEST_SHOWN] + " ...")
         click.echo(f"({len(text):,} characters in all: {everything})", err=True)
     else:

@@ -271,6 +271,15 @@ def test_a_problem_that_is_none_still_says_something(body: bytes, service: Servi
     assert f"{service.url}/api/tasks/{TASK_ID} answered 404 Not Found" in str(raised.value)
 
 
+def test_a_redirect_says_where_it_leads(service: Service, client: Client) -> None:
+    """Most often from http to https, or to a page where people log in."""
+    moved = Reply(301, b"", {"Location": "https://user:hush@tasks.example/api/tasks"})
+    service.on("GET", f"/api/tasks/{TASK_ID}", moved)
+
+    with pytest.raises(ApiError, match=r"leads to https://user:\*\*\*@tasks\.example/api/tasks, which is not followed"):
+        client.get(TASK_ID)
+
+
 def test_nothing_listens(dead_url: str) -> None:
     with Client(dead_url) as client, pytest.raises(Unreachable) as raised:
         client.submit("sleep")

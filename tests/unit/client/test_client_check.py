@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,6 +124,28 @@ def test_a_service_that_does_not_answer(run: Run, dead_url: str) -> None:
     assert result.exit_code == 3
     assert marks(result) == [("service", "failed")]
     assert f"Waiting for service: No Taskpost service answers at {dead_url}" in result.stderr
+
+
+def test_a_service_that_takes_its_time_gets_no_more_than_there_is(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        result = run("check", "--wait", "1s", "--url", f"http://127.0.0.1:{silent.getsockname()[1]}")
+    assert result.exit_code == 3
+    assert time.monotonic() - began < 10
+
+
+def test_a_password_is_not_shown(run: Run, dead_url: str) -> None:
+    url = dead_url.replace("//", "//user:hush@")
+    for arguments in (
+        ("check", "--url", url),
+        ("list", "--url", url),
+        ("list", "--url", url + ":9"),
+        ("list", "--json"),
+    ):
+        result = run(*arguments, url=url)
+        assert result.exit_code in {2, 3}
+        assert "hush" not in result.output
+        assert "user:***@" in result.output
 
 
 def test_a_url_that_is_none_is_not_waited_for(run: Run) -> None:

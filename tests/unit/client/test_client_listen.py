@@ -141,6 +141,28 @@ def test_keys_of_a_file_are_read_at_each_callback(tmp_path: Path) -> None:
         assert here.post(signed(key=NEXT_KEY)) == 204
 
 
+def test_keys_stay_in_force_while_their_file_has_none(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(KEY + "\n")
+    with listening("--key-file", str(keys), "--count", "3") as here:
+        for change in (keys.unlink, lambda: keys.write_text(""), lambda: keys.write_bytes(b"\xff")):
+            change()
+            assert here.post(signed()) == 204
+        assert here.ended()[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
+def test_keys_of_a_pipe_are_read_once(tmp_path: Path) -> None:
+    """As in `taskpost listen --key-file <(taskpost signing-key)`."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(KEY,))
+    writer.start()
+    with listening("--key-file", str(pipe), "--count", "2") as here:
+        writer.join()
+        assert [here.post(signed()), here.post(signed(key=NEXT_KEY))] == [204, 400]
+
+
 def test_the_key_is_that_of_the_service_with_the_same_settings(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(KEY + "\n")
@@ -222,6 +244,8 @@ def test_a_silent_client_delays_nobody() -> None:
         (("--bind", "127.0.0.1:99999"), "is not host:port"),
         (("--bind", "192.0.2.1:9000"), "Cannot listen on 192.0.2.1:9000"),
         (("--bind", "no-such-host.invalid:0"), "Cannot listen on no-such-host.invalid:0"),
+        (("--bind", "\udcff:0"), "Cannot listen on"),
+        (("--bind", f"{'a' * 300}:0"), "Cannot listen on"),
         (("--key", "hush"), "a key looks like whsec_<base64>"),
         (("--key-file", "/no/such"), "cannot be read"),
         (("--key", KEY, "--key-file", "/no/such"), "Give --key or --key-file"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
+from taskpost.cli.main import taskpost
 
 from tests.unit.client.scripted_service import TASK_ID, Reply, Service, outcome, summary, task
 
@@ -81,6 +85,44 @@ def test_output_that_nobody_reads_is_no_failure(arguments: list[str], service: S
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a broken pipe is another error elsewhere")
+def test_a_failure_whose_json_nobody_reads_remains_one(service: Service) -> None:
+    with started(service, ["get", TASK_ID, "--json"]) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert b"Traceback" not in err
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="there is no shell here")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("list --json", 0), ("list", 0), (f"get {TASK_ID} --json", 1), (f"result {TASK_ID[:-1]}b --json", 0)],
+)
+def test_without_stdout_nothing_is_printed(arguments: str, code: int, service: Service) -> None:
+    service.on("GET", "/api/tasks", Reply(body=[summary()]))
+    service.on("GET", f"/api/tasks/{TASK_ID[:-1]}b/result", Reply(body=outcome(result="9")))
+    script = f"exec {shlex.quote(COMMAND)} {arguments} >&-"
+    environment = os.environ | {"TASKPOST_URL": service.url}
+
+    told = subprocess.run(["sh", "-c", script], env=environment, stderr=subprocess.PIPE, timeout=30, check=False)
+
+    assert (told.returncode, b"Traceback" in told.stderr) == (code, False)
+
+
+@pytest.mark.parametrize(("no_color", "begins"), [("1", "TASK"), ("", "\x1b["), (None, "\x1b[")])
+def test_colors_can_be_turned_off(no_color: str | None, begins: str, service: Service) -> None:
+    service.on("GET", "/api/tasks", Reply(body=[summary()]))
+    variables = {"TASKPOST_URL": service.url, "NO_COLOR": no_color}
+
+    shown = CliRunner().invoke(taskpost, ["list"], env=variables, color=True)
+
+    assert shown.stdout.startswith(begins)
+    assert ("\x1b[" in shown.stdout) == (begins != "TASK")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a broken pipe is another error elsewhere")
 def test_progress_that_nobody_reads_is_no_failure(service: Service) -> None:
     service.on("GET", TARGET, Reply(body=task("running")), Reply(body=task("done")))
 
@@ -102,6 +144,19 @@ def test_help_imports_no_library_that_it_does_not_need(arguments: list[str]) -> 
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
 
+    assert told.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_help_of_serve_does_not_import_the_service() -> None:
+    slow = ("httpx", "fastapi", "redis", "api.app", "api.web.server")
+    code = (
+        "import sys\nfrom taskpost.cli.main import taskpost\n"
+        "try:\n    taskpost(['serve', '--help'])\n"
+        f"except SystemExit:\n    print(sorted(sys.modules.keys() & set({slow!r})), file=sys.stderr)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+
+    assert "Attempts as Kubernetes Jobs" in told.stdout
     assert told.stderr.splitlines()[-1] == "[]"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import select
 import socket
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.message import Message
@@ -205,6 +207,37 @@ def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch
         with socket.create_connection(address, timeout=20) as half:
             half.sendall(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
             assert b" 408 " in half.recv(100)
+
+
+def trickle(connection: socket.socket, seconds: float) -> None:
+    """Send a byte now and then, until the other side ends it or the time is over."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not select.select([connection], [], [], 0.05)[0]:
+        connection.sendall(b"P")
+
+
+def test_a_head_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never silent for long, and would else keep its place, and all of those like it every place, for ever."""
+    monkeypatch.setattr(receiver_server, "HEAD_SECONDS", 0.3)
+    began = time.monotonic()
+    with Receiver() as receiver:
+        address = ("127.0.0.1", int(receiver.url.rpartition(":")[2].strip("/")))
+        with socket.create_connection(address, timeout=20) as trickling, suppress(ConnectionError):
+            trickle(trickling, 20)
+        assert time.monotonic() - began < 10
+        assert httpx.post(receiver.url, content=b"1", trust_env=False).status_code == 200
+
+
+def test_a_body_has_more_time_than_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_server, "HEAD_SECONDS", 0.1)
+    with Receiver() as receiver:
+        address = ("127.0.0.1", int(receiver.url.rpartition(":")[2].strip("/")))
+        with socket.create_connection(address, timeout=20) as slow:
+            slow.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n1")
+            with pytest.raises(TimeoutError):
+                receiver.next(0.5)
+            slow.sendall(b"2")
+            assert b" 200 " in slow.recv(100)
 
 
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp"])
