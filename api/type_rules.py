@@ -83,15 +83,15 @@ def _image_hint(image: str) -> str:
 
 def _kind_faults(entry: TypeEntry, given: Collection[str], unasked: str, *, is_known: bool) -> Iterator[Found]:
     """What is wrong with what a type runs."""
-    unknown = "the service knows no such type, so that"
     if not is_known and not {"python", "command"} & set(given):
-        yield (), f"{unknown} `python` must say which function it is, or `command` what its image runs"
+        yield (), "a new task type needs `python` (its function) or `command` (what its image runs)"
     if not is_known and "input_schema" not in given:
-        yield ("input_schema",), f"{unknown} its schema must be given{f' ({unasked})' if unasked else ''}"
+        unread = f", unless its code can be read: {unasked}. TASKPOST_TASK_PATH names its directory" if unasked else ""
+        yield ("input_schema",), f"a new task type needs it{unread}"
     if entry.command is not None and entry.python is not None:
-        yield (), "`python` and `command` are both given: it is a function, or what an image runs"
+        yield (), "`python` and `command` are both given: a task type has one of them"
     if entry.command is not None and "image" not in given:
-        yield ("image",), "with `command` the image must be given that it is run in"
+        yield ("image",), "`command` needs the image in which it runs"
     if entry.egress and "command" not in given:
         yield ("egress",), "only types with `command` have a network of their own"
 

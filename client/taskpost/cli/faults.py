@@ -51,24 +51,24 @@ class Failure(click.ClickException):
         self.errors = errors
 
 
-def failure(error: TaskpostError, *hints: str) -> Failure:
-    """Return what an error of the library means on the command line; `hints` are further lines."""
+def failure(error: TaskpostError) -> Failure:
+    """Return what an error of the library means on the command line."""
     message = str(error)
     match error:
         case Unreachable():
             hint = "`taskpost serve` starts a service; --url or TASKPOST_URL names another."
-            return Failure(message, ExitCode.UNREACHABLE, hint, *hints)
+            return Failure(message, ExitCode.UNREACHABLE, hint)
         case WaitTimeout():
-            return Failure(message, ExitCode.GAVE_UP_WAITING, *hints)
+            return Failure(message, ExitCode.GAVE_UP_WAITING)
         case InvalidUrl() | EnvironmentInvalidError():
-            return Failure(message, ExitCode.USAGE, *hints)
+            return Failure(message, ExitCode.USAGE)
         case ApiError(detail=detail, errors=errors, retry_after_seconds=seconds):
             listed = [f"  {one.pointer or '/'}: {one.detail}" for one in errors]
             again = [] if seconds is None else [f"Try again in {seconds:g} s."]
             code = ExitCode.USAGE if isinstance(error, InvalidTask) else ExitCode.FAILED
             details = tuple({"pointer": one.pointer, "detail": one.detail} for one in errors)
-            return Failure(detail, code, *listed, *again, *hints, code=error.code, errors=details)
-    return Failure(message, ExitCode.FAILED, *hints)
+            return Failure(detail, code, *listed, *again, code=error.code, errors=details)
+    return Failure(message, ExitCode.FAILED)
 
 
 def error_document(fault: click.ClickException) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GROUP: Final = "taskpost.keys"
 """The entry point of a service that is installed here: a function that returns where keys are, and how to read them."""
 MAX_FILE_BYTES: Final = 64 * 1024
-HINT: Final = " The key of another service is named by --key or --key-file."
+HINT: Final = " For another service give its key by --key or --key-file."
 KEY: Final = re.compile("whsec_[A-Za-z0-9+/]+={0,2}")
 
 

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from taskpost.cli.ends import wait_and_show_end
-from taskpost.cli.faults import failure
 from taskpost.cli.fields import parse_fields, parse_json
-from taskpost.cli.nearest import did_you_mean
 from taskpost.cli.options import json_option, seconds_option, wait_options
 from taskpost.cli.output import print_json, printable, state_line
 from taskpost.cli.params import TypeName
 from taskpost.cli.session import with_session
-from taskpost.errors import InvalidTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,8 +62,6 @@ def submit(
         task_input = {**(whole or {}), **parsed} if parsed else whole
         try:
             submitted = client.submit(task_type, task_input, **options)
-        except InvalidTask as error:
-            raise failure(error, *_hints(error, task_type, client)) from error
         except ValueError as error:
             raise click.UsageError(f"{error}.") from error
         task = submitted.task
@@ -78,14 +73,6 @@ def submit(
             task_id = printable(task.task_id)
             click.echo(task_id)
             click.echo(f"{state_line(task)}. Follow it: {session.command} result {task_id} --wait", err=True)
-
-
-def _hints(error: InvalidTask, task_type: str, client: Client) -> list[str]:
-    """Return the task type that was probably meant, if the one given is what the service refuses."""
-    if not any(one.pointer == "/task_type" for one in error.errors):
-        return []
-    meant = did_you_mean(task_type, [one.name for one in client.task_types()])
-    return [meant.strip()] if meant else []
 
 
 def _schema(client: Client, task_type: str) -> Mapping[str, Any]:

@@ -96,16 +96,15 @@ def test_a_name_that_is_near_nothing_is_only_wrong(run: Run, name: str) -> None:
     assert "Did you mean" not in result.stderr
 
 
-def test_a_refused_type_names_the_nearest(run: Run, service: Service) -> None:
-    errors = [
-        {"pointer": "/task_type", "detail": "Task type 'slep' does not exist. The task types are fibonacci, sleep"}
-    ]
+def test_the_nearest_type_is_named_once(run: Run, service: Service) -> None:
+    detail = "Task type 'fibonaci' does not exist. Did you mean fibonacci? The task types are fibonacci, sleep"
+    errors = [{"pointer": "/task_type", "detail": detail}]
     service.on("POST", "/api/tasks", problem(400, "invalid_request", "The task is not valid.", errors=errors))
 
     result = run("submit", "fibonaci", "n=1")
 
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[-1] == "Did you mean 'fibonacci'?"
+    assert result.stderr.splitlines() == ["Error: The task is not valid.", f"  /task_type: {detail}"]
 
 
 def test_a_list_of_a_type_that_does_not_exist(run: Run, service: Service) -> None:
