@@ -83,7 +83,10 @@ def taskpost_service(request: pytest.FixtureRequest) -> Iterator[TaskpostService
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             line = process.stdout.readline()
             if not line.startswith("Taskpost listens on "):
-                raise RuntimeError("the service did not start: what it said is on stderr, above")
+                raise RuntimeError(
+                    "the service did not start: what it said is on stderr. If it is not installed: "
+                    "pip install 'taskpost-service[service]'"
+                )
             url = line.split()[3].rstrip(",")
             try:
                 with Client(url) as client:

@@ -84,6 +84,11 @@ def test_the_client_is_typed_and_alone(wheels: dict[str, Path]) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"taskpost"}
 
 
+def test_what_authors_of_task_types_import_is_typed(wheels: dict[str, Path]) -> None:
+    with zipfile.ZipFile(wheels["taskpost-service"]) as archive:
+        assert "runner/py.typed" in archive.namelist()
+
+
 def test_the_service_brings_the_command(fresh: Fresh, wheels: dict[str, Path]) -> None:
     version = metadata(wheels["taskpost"])["Version"]
     assert version in run(fresh, "taskpost", "--version")
