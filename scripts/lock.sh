@@ -6,7 +6,7 @@ lock() {
         --python-version 3.11 --no-emit-package taskpost --quiet "$@"
 }
 projects="pyproject.toml client/pyproject.toml requirements/build.in"
-# shellcheck disable=SC2086 - a list of paths
+# shellcheck disable=SC2086 # a list of paths
 lock --upgrade --extra service $projects --output-file requirements/service.lock
 # What the image of the runner holds: the same versions as the service has.
 lock --upgrade --extra image pyproject.toml --constraint requirements/service.lock --output-file requirements/runner.lock

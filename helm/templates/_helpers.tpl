@@ -38,13 +38,20 @@
 {{/* The ConfigMap that owns the Jobs. */}}
 {{- define "taskpost.owner" -}}{{ include "taskpost.fullname" . }}-jobs{{- end }}
 
+{{/* A map without the names whose value is null: a null takes away what other values have given. */}}
+{{- define "taskpost.given" -}}
+{{- $given := dict -}}
+{{- range $name, $value := . }}{{ if not (kindIs "invalid" $value) }}{{ $_ := set $given $name $value }}{{ end }}{{ end -}}
+{{- toYaml $given -}}
+{{- end }}
+
 {{/* A setting as the service reads it: whole numbers as such, lists with commas, maps as name=value. */}}
 {{- define "taskpost.settingText" -}}
 {{- if kindIs "slice" . -}}
 {{- $texts := list -}}{{- range . -}}{{- $texts = append $texts (include "taskpost.settingText" .) -}}{{- end -}}
 {{- join "," $texts -}}
 {{- else if kindIs "map" . -}}
-{{- $texts := list -}}{{- range $name, $value := . -}}{{- $texts = append $texts (printf "%s=%s" $name (include "taskpost.settingText" $value)) -}}{{- end -}}
+{{- $texts := list -}}{{- range $name, $value := . -}}{{- if not (kindIs "invalid" $value) }}{{ $texts = append $texts (printf "%s=%s" $name (include "taskpost.settingText" $value)) }}{{ end -}}{{- end -}}
 {{- join "," $texts -}}
 {{- else if and (kindIs "float64" .) (eq (floor .) .) -}}
 {{- int64 . -}}

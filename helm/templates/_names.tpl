@@ -88,12 +88,13 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
     "app.kubernetes.io/managed-by" $root.Release.Service
     "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_")
 -}}
-{{- toYaml (merge $fixed (ternary (last . | default dict) dict (gt (len .) 2)) ($root.Values.commonLabels | default dict) $usual) -}}
+{{- $own := ternary (last .) dict (gt (len .) 2) -}}
+{{- merge $fixed ($own | default dict) ($root.Values.commonLabels | default dict) $usual | include "taskpost.given" -}}
 {{- end }}
 
 {{/* Labels of a pod: those that select it, commonLabels, its own. Called with (list $ "component" $podLabels). */}}
 {{- define "taskpost.podLabels" -}}
 {{- $root := first . -}}
 {{- $fixed := include "taskpost.selectorLabels" (list $root (index . 1)) | fromYaml -}}
-{{- toYaml (merge $fixed (last . | default dict) ($root.Values.commonLabels | default dict)) -}}
+{{- merge $fixed (last . | default dict) ($root.Values.commonLabels | default dict) | include "taskpost.given" -}}
 {{- end }}

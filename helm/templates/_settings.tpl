@@ -109,7 +109,7 @@ taskpost.dev/instance: {{ include "taskpost.instance" . | quote }}
     "command" $pod.command
     "resources" $pod.resources
     "sidecar_resources" $pod.sidecarResources
-    "node_selector" $pod.nodeSelector
+    "node_selector" (include "taskpost.given" $pod.nodeSelector | fromYaml)
     "tolerations" $pod.tolerations
     "affinity" $pod.affinity
     "priority_class" $pod.priorityClassName
@@ -118,12 +118,12 @@ taskpost.dev/instance: {{ include "taskpost.instance" . | quote }}
     "pull_secrets" $secrets
     "run_as_user" $pod.runAsUser
     "queue_name" $pod.queueName
-    "job_labels" (merge (deepCopy $release) ($pod.jobLabels | default dict))
+    "job_labels" (merge (deepCopy $release) (include "taskpost.given" $pod.jobLabels | fromYaml))
     "env" $pod.env
     "volumes" $volumes
     "volume_mounts" $mounts
-    "annotations" $pod.annotations
-    "labels" (merge (deepCopy $release) ($pod.labels | default dict))
+    "annotations" (include "taskpost.given" $pod.annotations | fromYaml)
+    "labels" (merge (deepCopy $release) (include "taskpost.given" $pod.labels | fromYaml))
 -}}
 {{- range $name, $value := $all }}
 {{- if $value }}

@@ -74,9 +74,10 @@ Renders nothing, or fails.
 {{- end -}}
 {{- end -}}
 {{- if $seen -}}
-{{- range $name, $_ := .Values.settings.type_concurrency -}}
+{{- range $name, $slots := .Values.settings.type_concurrency -}}
 {{- $type := get $types $name | default dict -}}
-{{- if or (not (or (has $name $builtIn) (hasKey $types $name))) (eq (toString (default dict $type).enabled) "false") -}}
+{{- if kindIs "invalid" $slots -}}
+{{- else if or (not (or (has $name $builtIn) (hasKey $types $name))) (eq (toString (default dict $type).enabled) "false") -}}
 {{- $faults = append $faults (printf "settings.type_concurrency.%s: there is no such task type" $name) -}}
 {{- end -}}
 {{- end -}}

@@ -70,6 +70,7 @@ def test_they_say_who_can_reach_the_service(chart: Path, values: str, who: str):
             "ingress.enabled=true,ingress.hosts={a.example,b.example}",
             ["the Ingress taskpost leads to it, at a.example, b.example"],
         ),
+        ("ingress.enabled=true,ingress.hosts={a.example,}", ["the Ingress taskpost leads to it, at every host"]),
         ("service.type=LoadBalancer", ["service.type is LoadBalancer"]),
         ("service.type=NodePort", ["service.type is NodePort: everybody who reaches a node of the cluster can"]),
         ("service.type=NodePort,service.nodePort=30080", ["everybody who reaches a node of the cluster at port 30080"]),

@@ -88,6 +88,28 @@ def test_every_null_is_refused_at_its_place_or_stands_for_nothing(tmp_path: Path
         assert any(place in line and f"'{name}'" in line for line in said.splitlines()), (above, name)
 
 
+def test_a_null_within_a_setting_leaves_it_to_the_service():
+    rendered = template("--set", "settings.type_concurrency.sleep=null,settings.type_concurrency.fibonacci=3")
+    (container,) = the("Deployment", "taskpost", rendered)["spec"]["template"]["spec"]["containers"]
+    assert {"name": "TASKPOST_TYPE_CONCURRENCY", "value": "fibonacci=3"} in container["env"]
+    assert template("--set", "settings.type_concurrency.no_such_type=null")
+
+
+@pytest.mark.parametrize("place", ["", "valkey.", "taskPods."])
+def test_a_null_in_a_map_takes_its_name_out(place: str):
+    nulls = ["nodeSelector", *(["annotations", "labels", "jobLabels"] if place == "taskPods." else ["podLabels"])]
+    values = ",".join(f"{place}{name}.gone=null,{place}{name}.kept=yes" for name in nulls)
+    rendered = template("--set", f"{values},commonLabels.gone=null")
+    assert all("gone" not in str(manifest) for manifest in rendered)
+    assert any("'kept': 'yes'" in str(manifest) or '"kept": "yes"' in str(manifest) for manifest in rendered)
+
+
+def test_a_host_given_twice_has_one_rule():
+    rendered = template("--set", "ingress.enabled=true,ingress.hosts={a.example,b.example,a.example}")
+    rules = the("Ingress", "taskpost", rendered)["spec"]["rules"]
+    assert [rule["host"] for rule in rules] == ["a.example", "b.example"]
+
+
 def test_the_ports_of_the_api_server_are_never_all_ports():
     assert "at '/networkPolicy/apiServerPorts'" in refusal("--set-json", "networkPolicy.apiServerPorts=[]")
 

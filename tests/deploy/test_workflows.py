@@ -43,6 +43,14 @@ def test_nothing_is_allowed_that_a_job_does_not_need_and_every_job_ends(text):
         assert "uses" in job or job["timeout-minutes"] <= 60
 
 
+def test_a_step_fails_where_any_command_of_a_pipeline_fails(text):
+    workflow = yaml.safe_load(text)
+    scripts = [step.get("run", "") for job in workflow["jobs"].values() for step in job.get("steps", [])]
+    if any(re.search(r"[^|]\|[^|]", script) for script in scripts):
+        # GitHub leaves `pipefail` out where no shell is named.
+        assert workflow["defaults"]["run"]["shell"] == "bash"
+
+
 def workflow_of(name):
     return yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yaml").read_text())
 
