@@ -50,20 +50,20 @@ def option_of(name: str) -> str:
 
 
 def value_of(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return what the variable of a setting holds. Its name may be in lower case; an empty text counts as not set."""
+    """Return the value of a setting's variable, whose name may be in lower case; an empty text counts as not set."""
     variable = variable_of(name)
     found = environ.get(variable) or next((text for key, text in environ.items() if key.upper() == variable), None)
     return found or None
 
 
 def shown(value: object) -> str:
-    """Return a value as it is shown in messages: quoted, and not longer than a few lines."""
+    """Return a value for messages: quoted, and at most a few lines long."""
     text = repr(value)
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 def unknown_variables(environ: Mapping[str, str], settings: Collection[str]) -> list[str]:
-    """Return a message for each variable that begins like a setting and is none, with the nearest right name."""
+    """Return a message with the nearest setting for each variable that begins like a setting but is not one."""
     unknown = sorted(_unknown(environ, frozenset(map(variable_of, settings))))
     messages = [_message(variable, environ[variable], settings) for variable in unknown[:MAX_UNKNOWN]]
     more = len(unknown) - MAX_UNKNOWN

@@ -115,7 +115,7 @@ def key_store(settings: Settings, *, make: bool) -> KeyStore:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Let nobody else change the keys meanwhile: a file that is replaced has no lock of its own."""
+    """Lock the keys against other writers. The lock is a separate file, because the key file is replaced."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

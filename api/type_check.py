@@ -101,7 +101,7 @@ def _steps(pointer: str) -> list[Any]:
 
 
 def _hint(schema: Any, steps: list[Any], detail: str) -> str:  # noqa: ANN401 - any part of a schema
-    """Name the member that one which the schema does not have may have been meant to be."""
+    """Return a hint that names the nearest member for a name that the schema does not have."""
     for step in steps[:-1]:
         schema = schema.get("properties", {}).get(step) if isinstance(schema, dict) else None
     members = schema.get("properties") if isinstance(schema, dict) else None

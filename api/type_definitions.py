@@ -1,4 +1,4 @@
-"""Makes the definitions of task types of what the code says of them and what the file says. Pure."""
+"""Makes the definitions of task types from their code and the file. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def laid_over(
 def definition(
     name: str, entry: TypeEntry, known: TaskType | None, concurrency: int | None = None, directory: str = "."
 ) -> TaskTypeDefinition:
-    """Return the definition of a type: what its entry leaves out is as its code has it."""
+    """Return the definition of a type. Members that its entry leaves out come from its code."""
     longest = entry.max_timeout_seconds or (known.max_timeout_seconds if known else MAX_TIMEOUT_SECONDS)
     seconds = entry.timeout_seconds or min(DEFAULT_TIMEOUT_SECONDS, longest)
     schema = entry.input_schema if entry.input_schema is not None else known.input_schema if known else {}

@@ -1,4 +1,4 @@
-"""The form of one entry in the file of task types. What is wrong in it is named, and what is right is still read."""
+"""The form of one entry in the file of task types. Reports every fault, and still reads the valid members."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RunTime = Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS, le=LONGEST_SECONDS)]
 
 
 class TypeEntry(BaseModel):
-    """What the file says of one task type. What it leaves out of a type that the service knows stays as it is."""
+    """One task type in the file. Members that it leaves out of an existing type stay as they are."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -57,7 +57,7 @@ POD_MEMBERS: Final = frozenset(field.alias or name for name, field in TypePod.mo
 
 
 def read_entry(path: Path, given: object) -> tuple[TypeEntry, list[Fault]]:
-    """Return an entry without what has not the right form in it, and what that is."""
+    """Return the valid part of an entry, and the faults in the rest."""
     if not isinstance(given, dict):
         return TypeEntry(), [Fault(path, "a task type is a map of members, such as `python` or `image`")]
     faults: list[Fault] = []
@@ -74,7 +74,7 @@ def read_entry(path: Path, given: object) -> tuple[TypeEntry, list[Fault]]:
 
 
 def _without(given: dict[str, Any], places: Iterable[tuple[str | int, ...]]) -> dict[str, Any]:
-    """Leave out what is at fault: of maps the single members, so that the others are still checked."""
+    """Return the entry without its faulty members; of a map only single members, so that the others are checked."""
     result = given
     for place in places:
         result = _without_one(result, place)

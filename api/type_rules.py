@@ -1,4 +1,4 @@
-"""What must hold in an entry of the file of task types, beyond its form. Pure."""
+"""The rules for an entry of the file of task types, beyond its form. Pure."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _kind_faults(entry: TypeEntry, given: Collection[str], unasked: str, *, is_k
 
 
 def _code_fault(code: str, *, is_program: bool) -> str | None:
-    """Say why a code is none that is tried again. A type may have codes of its own, which the file cannot know."""
+    """Return why a code is never tried again, or None. A type may have its own codes, which the file cannot know."""
     shown = visible(repr(code[:MAX_SHOWN_CHARACTERS]))
     if code in _RETRIED:
         return None

@@ -30,7 +30,7 @@ def describe(arguments: Sequence[str]) -> str:
     Without arguments those of the modules in `TASKPOST_TASK_MODULES` are told.
 
     Raises:
-        TaskModuleError: if one cannot be imported, or is no task type.
+        TaskModuleError: if one cannot be imported, or is not a task type.
     """
     add_path([str(Path.cwd()), *_task_path()])
     functions = [argument for argument in arguments if ":" in argument]

@@ -68,7 +68,7 @@ class TaskDirectory:
         """Return the program's result as compact JSON text: `null` if there is none.
 
         Raises:
-            ResultRefused: if it is no JSON in UTF-8, no regular file, or longer than `max_bytes`.
+            ResultRefused: if it is not JSON in UTF-8, not a regular file, or longer than `max_bytes`.
         """
         try:
             data = self._read(RESULT_NAME, max_bytes + 1)

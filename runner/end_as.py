@@ -1,4 +1,4 @@
-"""Ends a process in the way in which its child has ended."""
+"""Ends a process in the same way as its child: by the same signal or exit code."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def plain_form(value: Any) -> Any:  # noqa: ANN401 - any value a task may return
 
 
 def _of_class(kind: type, name: str) -> Any:  # noqa: ANN401
-    """Return an attribute of a class, None if it has none. A metaclass of the task's own is not asked."""
+    """Return an attribute of a class, or None. Bypasses a metaclass of the task's own."""
     try:
         return type.__getattribute__(kind, name)
     except AttributeError:

@@ -1,4 +1,4 @@
-"""Keeps the log of an attempt that is over, or is about to be stopped, before what it ran in is deleted."""
+"""Stores the log of an attempt that is over or about to be stopped, before its pod or directory is deleted."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def open_lock(path: Path) -> int:
-    """Open a lock's file, made if there is none, readable by its owner alone. No child inherits it by accident."""
+    """Open a lock's file, readable by its owner only, and create it if missing. Children do not inherit it."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 

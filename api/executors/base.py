@@ -110,12 +110,12 @@ class Executor(Protocol):
     async def stop(self, attempt_id: AttemptId, reason: StopReason) -> None:
         """Begin to end an attempt and all it started: TERM, after the grace period KILL. Does not wait for the end.
 
-        `reason` is in its observations from then on; the first one given stays. An unknown attempt is no error.
+        `reason` is in its observations from then on; the first one given stays. An unknown attempt is not an error.
         """
         ...
 
     async def forget(self, attempt_id: AttemptId) -> None:
-        """Drop what is kept of an attempt that is over and settled. An unknown attempt is no error."""
+        """Drop what is kept of an attempt that is over and settled. An unknown attempt is not an error."""
         ...
 
     async def read_log(self, attempt_id: AttemptId) -> LogTail:

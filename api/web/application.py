@@ -39,7 +39,7 @@ def create_app(services: Services, lifespan: Callable[[], AbstractAsyncContextMa
     """Return the application. `lifespan` is entered before the first request and left after the last.
 
     Raises:
-        ValueError: if a task type's input schema is no JSON Schema.
+        ValueError: if a task type's input schema is not a JSON Schema.
     """
 
     @asynccontextmanager

@@ -176,7 +176,7 @@ async def _on_method_not_allowed(request: Request, _error: Exception) -> Respons
 
 
 async def _on_disconnect(_request: Request, _error: Exception) -> Response:
-    """Nobody is there to read this; it keeps a client's going away out of the log of faults."""
+    """Answer a client that has closed its connection. Nobody reads it; it keeps the disconnect out of the error log."""
     return respond(Problem(400, Code.INVALID_REQUEST, "The connection ended before the body did."))
 
 

@@ -67,7 +67,7 @@ def idempotency_key(headers: Headers) -> str | None:
     """Return the Idempotency-Key, if one is sent.
 
     Raises:
-        Problem: 400 if it is no key, or two are sent.
+        Problem: 400 if it is not valid, or two are sent.
     """
     keys = headers.getlist("idempotency-key")
     if not keys:

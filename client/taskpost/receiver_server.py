@@ -99,7 +99,7 @@ class Server(ThreadingHTTPServer):
                 self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above
-        """Say nothing of connections that break; show everything else."""
+        """Ignore broken connections; print every other error."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 

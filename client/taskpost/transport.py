@@ -118,7 +118,7 @@ def shown(url: str) -> str:
 
 
 def read(response: httpx.Response, build: Callable[[Any], T]) -> T:
-    """Build something from the JSON of an answer, or say that this is no answer of ours."""
+    """Build an object from the JSON of an answer, or raise `UnexpectedAnswer`."""
     return _expect(response, lambda: build(response.json()))
 
 

@@ -20,7 +20,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class TargetInvalid(ValueError):  # noqa: N818 - reads as what it says
-    """This is no URL that can be called; the message says why."""
+    """The URL cannot be called; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def ascii_host(host: str) -> str:
     """Return an international name as it goes over the wire (punycode, IDNA 2008), any other host as it is.
 
     Raises:
-        TargetInvalid: if it is no valid international name.
+        TargetInvalid: if it is not a valid international name.
     """
     if host.isascii():
         return host

@@ -57,6 +57,6 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False), _FloatRange()
 
 
 class TaskInput(BaseModel):
-    """A base for input models: no unknown fields, no guessing ("10" is no number), and no changes once it is read."""
+    """A base for input models: no unknown fields, no guessing ("10" is not a number), and immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

@@ -1,4 +1,4 @@
-"""Plain functions as task types: what a function that knows nothing of Taskpost is given, by its own signature."""
+"""Plain functions as task types: makes their arguments from the input, by their own signatures."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class Fail(Exception):  # noqa: N818 - a verdict
     """The task has failed, for a reason that its type has a code for. It is tried again if `retry_on` lists the code.
 
     Raises:
-        ValueError: if the code is no word of a-z, 0-9 and '_', or one of the service's own.
+        ValueError: if the code is not a word of a-z, 0-9 and '_', or is one of the service's own.
     """
 
     def __init__(self, code: str, message: str) -> None:

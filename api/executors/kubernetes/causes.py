@@ -47,7 +47,7 @@ def _told_cause(pod: Object, end: Object) -> tuple[Cause, str] | None:
 
 
 def cause_of_absence(seen: Seen, pod: Object) -> dict[str, Any]:
-    """A pod that was never seen to end is no more, or its node does not answer."""
+    """A pod that was not observed to end no longer exists, or its node does not answer."""
     disruption = condition(pod, "DisruptionTarget")
     if disruption is not None:
         return {"cause": Cause.DISRUPTED, "detail": str(disruption.get("message", ""))}
@@ -67,14 +67,14 @@ def _deletion(seen: Seen) -> Cause:
 
 
 def deleted_job(seen: Seen) -> Cause | None:
-    """Say with what a Job went that is no more, when it was not we who deleted it."""
+    """Return what deleted a Job that no longer exists, if it was not the service."""
     if seen.job is None or seen.stop_asked is not None:
         return None
     return Cause.OWNER_DELETED if seen.owner_gone else Cause.JOB_DELETED
 
 
 def _deletion_came_first(pod: Kept, end: Object) -> bool:
-    """Whether a pod's end was asked for before its container ended: then even exit code 0 is no success."""
+    """Whether a pod's end was asked for before its container ended: then even exit code 0 is not a success."""
     if pod.asked_seconds is None:
         return False
     finished = unix_time(end.get("finishedAt"))

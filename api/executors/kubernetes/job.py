@@ -26,7 +26,7 @@ KIND_CONTAINER: Final = "container"
 ANNOTATION_TOKEN: Final = "taskpost.dev/token-sha256"  # noqa: S105 - a name
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 NO_FAILURE: Final = [EXIT_OK, EXIT_TERMINATED, EXIT_BY_SIGTERM]
-"""What was ended by a signal is no failure: else a Job that was suspended fails as soon as it goes on."""
+"""An end by a signal is not a failure: otherwise a suspended Job fails as soon as it is released."""
 KEPT_SECONDS: Final = 3600
 MARGIN_SECONDS: Final = 120
 

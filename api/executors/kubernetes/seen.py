@@ -20,7 +20,7 @@ UNREACHABLE_SECONDS: Final = 60
 
 @dataclass(slots=True)
 class Kept:
-    """An object as it was last seen; `deleted` says that it is no more.
+    """An object as it was last seen; `deleted` says that it no longer exists.
 
     `asked_seconds` is when its deletion was asked for first, in Unix time. Its last view tells of the kubelet, which
     asks for it when all is over. `seen_since` and `ending_since` are when we first saw it, and saw that it is being
