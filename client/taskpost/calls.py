@@ -62,11 +62,22 @@ class Calls:
         params = {name: value for name, value in filters.items() if value is not None}
         response = self._transport.request("GET", path, params=params)
         while True:
-            yield from self._read(response, lambda documents: [build(document) for document in documents])
+            yield from self._read(response, lambda documents: each(documents, build))
             following = self._next_page(response)
             if following is None:
                 return
             response = self._transport.request("GET", following)
+
+
+def each(documents: Any, build: Callable[[Any], T]) -> list[T]:  # noqa: ANN401 - any JSON value
+    """Build something from each document of a list.
+
+    Raises:
+        TypeError: it is not a list.
+    """
+    if not isinstance(documents, list):
+        raise TypeError(type(documents).__name__)
+    return [build(document) for document in documents]
 
 
 def path_of(task_id: str) -> str:

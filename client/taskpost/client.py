@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from taskpost.arguments import checked_ids, checked_key, checked_seconds, checked_states, checked_text, json_body
-from taskpost.calls import JSON_HEADERS, path_of
+from taskpost.calls import JSON_HEADERS, each, path_of
 from taskpost.delivery_calls import DeliveryCalls
 from taskpost.errors import TaskFailedError, TaskpostError
 from taskpost.logs import TaskLog
@@ -216,7 +216,7 @@ class Client(DeliveryCalls):
     def task_types(self) -> builtins.list[TaskType]:
         """Return the computations that the service offers."""
         response = self._transport.request("GET", "/api/task-types")
-        return self._read(response, lambda documents: [TaskType.from_json(document) for document in documents])
+        return self._read(response, lambda documents: each(documents, TaskType.from_json))
 
     def _get(self, task_id: str, timeout_seconds: float | None) -> Task:
         response = self._transport.request("GET", path_of(task_id), timeout_seconds=timeout_seconds)

@@ -259,6 +259,16 @@ def test_an_answer_of_something_else_is_named(body: bytes, service: Service, cli
             call(TASK_ID)
 
 
+@pytest.mark.parametrize("body", [b"{}", b'""', b"null", b"{"])
+def test_a_list_that_is_none_is_not_an_empty_one(body: bytes, service: Service, client: Client) -> None:
+    for target in ("/api/tasks", "/api/task-types", "/api/deliveries?status=dead"):
+        service.on("GET", target, Reply(body=body))
+
+    for call in (client.list, client.task_types, client.list_deliveries):
+        with pytest.raises(UnexpectedAnswer, match="not as a Taskpost service does"):
+            list(call())
+
+
 @pytest.mark.parametrize("body", [b"<html>Bad Gateway</html>", b"[]", b"{}"])
 def test_a_problem_that_is_none_still_says_something(body: bytes, service: Service, client: Client) -> None:
     service.on("GET", f"/api/tasks/{TASK_ID}", Reply(404, body, {"Retry-After": "Fri, 02 Jan 2026 03:04:05 GMT"}))
