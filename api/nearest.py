@@ -1,8 +1,11 @@
-"""Finds the nearest valid name for a wrong one. Pure."""
+"""Finds the nearest valid name for a wrong one. Pure.
+
+`nearest` returns it if there is one; `most_alike` compares words, whatever their order, and always returns a name.
+"""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from api.text import visible
@@ -16,6 +19,8 @@ VERY_ALIKE: Final = 0.8
 """How alike a free name is to a fixed one to be taken for a mistake."""
 MOST_CHARACTERS: Final = 100
 """Longer names are not compared: the time grows with the square of the length."""
+ORDER: Final = 0.95
+"""How much the order of words counts: names are this much alike if they have the same words in another order."""
 MOST_COMPARED: Final = 500
 """Of more names none is the nearest: a stranger may choose the wrong one, time and again."""
 MOST_LISTED: Final = 20
@@ -29,6 +34,20 @@ def nearest(name: str, names: Collection[str], alike: float = ALIKE) -> str | No
     folded = {_folded(one): one for one in sorted(names, reverse=True)}
     found = get_close_matches(wrong, [one for one in folded if _may_be_alike(wrong, one)], 1, alike)
     return folded[found[0]] if found else None
+
+
+def most_alike(name: str, names: Collection[str]) -> str:
+    """Return the name whose words are most like those of `name`. `names` is not empty, and not a stranger's."""
+    return max(names, key=lambda one: _likeness(name[:MOST_CHARACTERS], one))
+
+
+def _likeness(one: str, other: str) -> float:
+    in_order = SequenceMatcher(None, one, other).ratio()
+    return max(in_order, ORDER * SequenceMatcher(None, _sorted_words(one), _sorted_words(other)).ratio())
+
+
+def _sorted_words(name: str) -> str:
+    return " ".join(sorted(name.split("_")))
 
 
 def _may_be_alike(one: str, other: str) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
 
+from api.nearest import most_alike
 from runner.contract import Env
 
 if TYPE_CHECKING:
@@ -62,9 +62,14 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
-def unknown_variables(environ: Mapping[str, str], settings: Collection[str]) -> list[str]:
-    """Return a message with the nearest setting for each variable that begins like a setting but is not one."""
+def unknown_variables(environ: Mapping[str, str], settings: Collection[str], only: Collection[str] = ()) -> list[str]:
+    """Return a message with the nearest setting for each variable that begins like a setting but is not one.
+
+    With `only`, a variable counts only if its nearest setting is one of these.
+    """
     unknown = sorted(_unknown(environ, frozenset(map(variable_of, settings))))
+    if only:
+        unknown = [variable for variable in unknown if nearest(_name_of(variable), settings) in only]
     messages = [_message(variable, environ[variable], settings) for variable in unknown[:MAX_UNKNOWN]]
     more = len(unknown) - MAX_UNKNOWN
     return [*messages, *([f"{more} more variables that begin with {ENV_PREFIX} are not settings"] if more > 0 else [])]
@@ -72,7 +77,7 @@ def unknown_variables(environ: Mapping[str, str], settings: Collection[str]) -> 
 
 def nearest(name: str, settings: Collection[str]) -> str:
     """Return the setting whose name is most like `name`."""
-    return _OTHER_WORDS.get(name) or max(settings, key=lambda one: _likeness(name, one))
+    return _OTHER_WORDS.get(name) or most_alike(name, settings)
 
 
 def _unknown(environ: Mapping[str, str], variables: Collection[str]) -> Iterator[str]:
@@ -94,7 +99,7 @@ def _is_of_kubernetes(variable: str, text: str) -> bool:
 
 
 def _message(variable: str, text: str, settings: Collection[str]) -> str:
-    name = variable.upper().removeprefix(ENV_PREFIX).lower()
+    name = _name_of(variable)
     if name == "port":
         return (
             f"{variable} is {shown(text)}, and is not a setting: Kubernetes uses this name. "
@@ -106,12 +111,5 @@ def _message(variable: str, text: str, settings: Collection[str]) -> str:
     )
 
 
-def _likeness(one: str, other: str) -> float:
-    """Return how alike two names are, from 0 to 1. The order of their words counts less than the words."""
-    one = one[:MAX_SHOWN_CHARACTERS]  # the time grows with the square of the length
-    in_order = SequenceMatcher(None, one, other).ratio()
-    return max(in_order, 0.95 * SequenceMatcher(None, _sorted_words(one), _sorted_words(other)).ratio())
-
-
-def _sorted_words(name: str) -> str:
-    return " ".join(sorted(name.split("_")))
+def _name_of(variable: str) -> str:
+    return variable.upper().removeprefix(ENV_PREFIX).lower()

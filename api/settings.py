@@ -268,14 +268,18 @@ class Settings(BaseSettings):
         return allowed and forms.is_bound_to_loopback(self.bind)
 
 
-def read_settings(*, port: str | None = None, **options: object) -> Settings:
+def read_settings(only: Collection[str] = (), /, *, port: str | None = None, **options: object) -> Settings:
     """Read the environment, with `options` (values from the command line) before it; `port` goes before that of `bind`.
+
+    `only` names the settings that are read, if not all: the variables of the others are not looked at.
 
     Raises:
         SettingsError: if a value is not allowed, or a variable is not a setting.
     """
     given = {name: value for name, value in options.items() if value is not None and value != ""}
-    values, faults = dict(given), unknown_variables(os.environ, Settings.model_fields)
+    others = {name: one for name, one in Settings.model_fields.items() if only and name not in given.keys() | set(only)}
+    values = given | {name: one.get_default(call_default_factory=True) for name, one in others.items()}
+    faults = unknown_variables(os.environ, Settings.model_fields, only)
     if port:
         default = value_of("bind", os.environ) or Settings.model_fields["bind"].default
         try:

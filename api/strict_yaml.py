@@ -184,7 +184,8 @@ class _Reader:
     def _name(self, path: Path, key: yaml.Node) -> str:
         if not isinstance(key, yaml.ScalarNode) or key.tag not in {_TEXT, _MERGE}:
             shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or a map"
-            self._wrong(path, f"the name {visible(str(shown)[:200])!r} is not text: write it in quotes")
+            what = f"the name {visible(str(shown)[:200])!r} is not text: write it in quotes"
+            self.faults.append(Fault(path, what, inner=(str(shown),)))
             return str(shown)
         self._count(key)
         return self._text((*path, key.value), key.value)
@@ -203,6 +204,9 @@ class _Reader:
         if (isinstance(value, float) and not math.isfinite(value)) or _is_large(value):
             rule = f"numbers are finite, of at most {MAX_INTEGER_DIGITS} digits"
             self._replace(path, f"{shown} is not a value of JSON: {rule}")
+            return node.value
+        if kind in {"int", "float"} and ":" in node.value:
+            self._replace(path, f"{shown} is {value:g} to YAML, which reads it in base 60: write it in quotes")
             return node.value
         if isinstance(value, float) and value.is_integer() and _EXPONENT.fullmatch(node.value):
             return int(value)

@@ -47,7 +47,7 @@ class EntryCheck:
         `given` are the members that it has, some of them perhaps in a wrong form; `unasked` says why the code cannot
         give those that it has not.
         """
-        found = entry_faults(name, entry, given, unasked, is_known=name in self.known)
+        found = entry_faults(name, entry, given, unasked, known=self.known.keys())
         return [
             *(Fault((*path, *where), what) for where, what in found),
             *self._input_faults(path, name, entry),

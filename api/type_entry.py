@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,14 +17,18 @@ from api.text import visible
 from runner.tasks.registry import MIN_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pydantic_core import ErrorDetails
 
     from api.strict_yaml import Path
 
 MAX_CONCURRENCY: Final = 1_000_000
 MAX_SHOWN_CHARACTERS: Final = 500
+MOST_SUGGESTIONS: Final = 50
+"""For how many unknown members of an entry the right name is looked for: more of them are not shown."""
+STAND_INS: Final[dict[str, Any]] = {"string_type": "crashed", "dict_type": {}}
+"""What stands for an item of a list that has not the right form, by pydantic's error, so that the others keep their
+places and are still checked. What is wrong with a stand-in is told of no one.
+"""
 
 RunTime = Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS, le=LONGEST_SECONDS)]
 
@@ -68,38 +73,45 @@ def read_entry(path: Path, given: object) -> tuple[TypeEntry, list[Fault]]:
             return TypeEntry.model_validate(rest), faults
         except ValidationError as error:
             found = error.errors(include_url=False)
-            faults += [_fault(path, fault) for fault in found]
-            rest = _without(rest, [fault["loc"] for fault in found])
+            faults += [_fault(path, one, with_hint=number < MOST_SUGGESTIONS) for number, one in enumerate(found)]
+            rest = copy.deepcopy(rest)
+            for one in found:
+                _leave_out(rest, one["loc"], one["type"])
     return TypeEntry(), faults
 
 
-def _without(given: dict[str, Any], places: Iterable[tuple[str | int, ...]]) -> dict[str, Any]:
-    """Return the entry without its faulty members; of a map only single members, so that the others are checked."""
-    result = given
-    for place in places:
-        result = _without_one(result, place)
-    return result
+def _leave_out(given: dict[str, Any], place: tuple[str | int, ...], kind: str) -> None:
+    """Remove a faulty member; of a map or list only that member or item, so that the others are still checked."""
+    first, rest = place[0], place[1:]
+    inner = given.get(str(first))
+    if rest and isinstance(inner, dict) and rest[0] in inner:
+        _leave_out(inner, rest, kind)
+    elif len(rest) == 1 and isinstance(inner, list) and isinstance(rest[0], int) and kind in STAND_INS:
+        inner[rest[0]] = STAND_INS[kind]
+    else:
+        given.pop(str(first), None)
 
 
-def _without_one(given: dict[str, Any], place: tuple[str | int, ...]) -> dict[str, Any]:
-    name, inner = str(place[0]), given.get(str(place[0]))
-    if len(place) > 1 and isinstance(inner, dict) and place[1] in inner:
-        return given | {name: _without_one(inner, place[1:])}
-    return {one: value for one, value in given.items() if one != name}
-
-
-def _fault(path: Path, error: ErrorDetails) -> Fault:
+def _fault(path: Path, error: ErrorDetails, *, with_hint: bool) -> Fault:
     place, kind, given = error["loc"], error["type"], error["input"]
     where = (*path, *place)
     if kind == "extra_forbidden":
-        names = POD_MEMBERS if place[0] == "pod" and len(place) > 1 else MEMBERS
-        return Fault(where, f"unknown member; {suggestion(str(place[-1]), names)}")
+        hint = f"; {_right_place(place)}" if with_hint else ""
+        return Fault(where, f"unknown member{hint}")
     if place == ("command",) and isinstance(given, str):
         return Fault(where, f"expected a list; {_as_list(given)}")
     if kind == "string_type":
         return Fault(where, f"expected text, not {_shown(given)}: write it in quotes")
-    shown = "" if isinstance(given, dict | list) or given is None else f", not {_shown(given)}"
+    shown = "" if isinstance(given, dict | list) and given else f", not {_shown(given)}"
     return Fault(where, f"{visible(expected(error).replace('Expected', 'expected', 1))}{shown}")
+
+
+def _right_place(place: tuple[str | int, ...]) -> str:
+    """Return what to write for a member that does not exist here: it may be one of the pod, or one of the type."""
+    name, in_pod = str(place[-1]), place[0] == "pod" and len(place) > 1
+    if name in (MEMBERS if in_pod else POD_MEMBERS):
+        return "it belongs to the type, not to its `pod`" if in_pod else "write it under `pod`"
+    return suggestion(name, POD_MEMBERS if in_pod else MEMBERS)
 
 
 def _as_list(command: str) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from api.core.task_types import TaskTypeDefinition
     from api.described import Description
     from api.executors.kubernetes.pods import PodFile
+    from api.strict_yaml import Path
     from runner.tasks.registry import TaskType
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,9 @@ def check_type_file(
         faults += found
         if isinstance(members, dict):
             here = members.keys() | of_code.keys()
-            faults += _checked(check, name, entries[name], here, str(of_code.get("error", "")))
+            told = {fault.path for fault in found}
+            further = _checked(check, name, entries[name], here, str(of_code.get("error", "")))
+            faults += [fault for fault in further if not _is_within(fault.path, told)]
     faults = _told_once(document, faults)
     faulty = {str(fault.path[1]) for fault in faults if _names_type(fault)}
     right = {name: entry for name, entry in entries.items() if name not in faulty}
@@ -217,14 +220,14 @@ def _unreadable(known: Mapping[str, TaskType], concurrency: Mapping[str, int], d
 
 def _told_once(document: Document, faults: list[Fault]) -> list[Fault]:
     """Put faults in the order of the file, without what follows from a value that could not be read."""
-
-    def follows(fault: Fault) -> bool:
-        where = (*fault.path, *fault.inner)
-        return any(where[:length] in document.replaced for length in range(1, len(where) + 1))
-
-    others = (fault for fault in faults if not follows(fault))
+    others = (fault for fault in faults if not _is_within((*fault.path, *fault.inner), document.replaced))
     unique = dict.fromkeys((*document.faults, *others))
     return sorted(unique, key=lambda fault: document.line((*fault.path, *fault.inner)) or 0)
+
+
+def _is_within(path: Path, places: Collection[Path]) -> bool:
+    """Whether one of the places is this path, or leads to it."""
+    return any(path[:length] in places for length in range(1, len(path) + 1))
 
 
 def _names_type(fault: Fault) -> bool:

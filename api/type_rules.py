@@ -40,18 +40,20 @@ _IMAGE: Final = re.compile(
 
 
 def entry_faults(
-    name: str, entry: TypeEntry, given: Collection[str], unasked: str = "", *, is_known: bool
+    name: str, entry: TypeEntry, given: Collection[str], unasked: str = "", *, known: Collection[str]
 ) -> Iterator[Found]:
     """Yield what is wrong with an entry. `given` are the members it has, some of them perhaps in a wrong form.
 
-    `is_known` says whether the service knows the type without the file; `unasked` why its code could not be asked.
+    `known` are the types that the service knows without the file; `unasked` says why its code could not be asked.
     """
     if not NAME.fullmatch(name):
         meant = re.sub(r"[^a-z0-9_.-]+", "-", name[:63].casefold()).strip("-_.")
         hint = f"; did you mean {meant}?" if NAME.fullmatch(meant) else ""
         yield (), f"{name!r} is not a valid name for a task type: {NAME_RULE}{hint}"
+    if name not in known:
+        yield from _unknown_faults(name, entry, given, unasked, known)
     if entry.enabled:
-        yield from _kind_faults(entry, given, unasked, is_known=is_known)
+        yield from _kind_faults(entry, given)
     if entry.python is not None and not REFERENCE.fullmatch(entry.python):
         meant = ":".join(entry.python.rsplit(".", 1))
         hint = f"; did you mean {meant}?" if REFERENCE.fullmatch(meant) else ", e.g. acme.tasks:word_count"
@@ -61,9 +63,9 @@ def entry_faults(
             ("image",),
             f"{entry.image[:MAX_SHOWN_CHARACTERS]!r} is not the name of an image: {_image_hint(entry.image)}",
         )
-    for code in entry.retry_on:
+    for index, code in enumerate(entry.retry_on):
         if why := _code_fault(code, is_program=entry.command is not None):
-            yield ("retry_on",), why
+            yield ("retry_on", index), why
     yield from _command_faults(entry.command)
     yield from _env_faults(entry)
     longest = entry.max_timeout_seconds or MAX_TIMEOUT_SECONDS
@@ -81,13 +83,24 @@ def _image_hint(image: str) -> str:
     return f"did you mean {meant}?" if is_image(meant) else "expected [host/]name[:tag][@digest]"
 
 
-def _kind_faults(entry: TypeEntry, given: Collection[str], unasked: str, *, is_known: bool) -> Iterator[Found]:
-    """What is wrong with what a type runs."""
-    if not is_known and not {"python", "command"} & set(given):
+def _unknown_faults(
+    name: str, entry: TypeEntry, given: Collection[str], unasked: str, known: Collection[str]
+) -> Iterator[Found]:
+    """What a type lacks that only the file can define. One without all of it may be a misspelt name."""
+    runs = {"python", "command"} & set(given)
+    near = None if runs or "input_schema" in given else nearest(name, known)
+    if near is not None:
+        yield (), f"a new task type needs `python` or `command`, and this one has neither; did you mean {near}?"
+        return
+    if entry.enabled and not runs:
         yield (), "a new task type needs `python` (its function) or `command` (what its image runs)"
-    if not is_known and "input_schema" not in given:
+    if entry.enabled and "input_schema" not in given:
         unread = f", unless its code can be read: {unasked}. TASKPOST_TASK_PATH names its directory" if unasked else ""
         yield ("input_schema",), f"a new task type needs it{unread}"
+
+
+def _kind_faults(entry: TypeEntry, given: Collection[str]) -> Iterator[Found]:
+    """What is wrong with what a type runs."""
     if entry.command is not None and entry.python is not None:
         yield (), "`python` and `command` are both given: a task type has one of them"
     if entry.command is not None and "image" not in given:

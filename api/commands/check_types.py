@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -18,6 +18,9 @@ from api.type_file import MAX_FAULTS, OF_CODE, ROOT, TypeFileInvalid, check_type
 
 if TYPE_CHECKING:
     from api.type_file import TypeFile
+
+SETTINGS: Final = ("executor", "own_secrets", "pod_file", "runner_secret", "task_modules", "task_path")
+"""The settings that say something of task types: a file is checked even if others are wrong."""
 
 
 def check_types(path: str, *, as_json: bool = False, output: str = "") -> str:
@@ -42,12 +45,12 @@ def check_types(path: str, *, as_json: bool = False, output: str = "") -> str:
 
 def _found(path: str) -> TypeFile:
     try:
-        settings = read_settings(task_types_file=Path(path))
+        settings = read_settings(SETTINGS, task_types_file=Path(path), data_dir=Path())
         pods = pods_of(settings) if settings.executor == "kubernetes" else None
         return check_type_file(
             Path(path),
             known_types(settings),
-            settings.type_concurrency,
+            {},
             secrets=own_secrets(settings),
             pods=pods,
             describe=Descriptions(settings.task_path),

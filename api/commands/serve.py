@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 BACKLOG: Final = 2048
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class CannotListen(Exception):  # noqa: N818 - reads as what it says
@@ -52,6 +54,8 @@ def serve(**options: str | None) -> None:
         set_up_logs(settings.log_level, settings.log_format)
         give_large_blocks_back()
         asyncio.run(run(settings, lambda url: _say_where(settings, url)))
+    except KeyboardInterrupt:
+        _end(EXIT_INTERRUPTED, "Taskpost stops: it was still starting. Tasks that wait run when Taskpost starts again.")
     except SettingsError as error:
         _end(EXIT_USAGE, str(error))
     except (CannotListen, EmbeddedError, QueueUnusable) as error:
@@ -67,6 +71,10 @@ async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
         CannotListen: if the address is taken or not ours.
         SettingsError, EmbeddedError, QueueUnusable: see `running_service`.
     """
+    stops = [number for number in STOP_SIGNALS if not _is_of_nohup(number)]
+    if callable(interrupt := signal.getsignal(signal.SIGINT)):
+        for number in stops:  # until the server listens, each is like Ctrl-C: no Valkey may be left behind
+            signal.signal(number, interrupt)
     # Nor for the service itself, which takes more than a second to import.
     from api.app import running_service  # noqa: PLC0415
     from api.web.connections import Limits  # noqa: PLC0415
@@ -82,7 +90,7 @@ async def run(settings: Settings, on_listening: Callable[[str], None]) -> None:
             server = Server(service.application, limits)
             service.fault.add_done_callback(lambda _: _stop(server))
             loop, last_words = asyncio.get_running_loop(), lambda: farewell(settings, service.running())
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in stops:
                 loop.add_signal_handler(number, partial(_stop, server, last_words))
             on_listening(_url(bound))
             gc.freeze()  # What was made until now stays: the collector need not look at it again.
@@ -114,6 +122,11 @@ def listening_socket(bind: str) -> socket.socket:
             "port 0 takes a free one."
         ) from None
     return bound
+
+
+def _is_of_nohup(number: signal.Signals) -> bool:
+    """Whether this is the signal of a terminal that closes, and `nohup` has had it ignored."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _stop(server: Server, last_words: Callable[[], str] | None = None) -> None:

@@ -7,6 +7,7 @@ refuses every task, because the input of a task is an object.
 from __future__ import annotations
 
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -59,7 +60,7 @@ MOST_FAULTS: Final = 50
 def schema_errors(schema: Mapping[str, Json]) -> list[InputSchemaError]:
     """Return what is wrong with an input schema; nothing if it can be used. At most `MOST_FAULTS`, each place once."""
     found: dict[Place, InputSchemaError] = {}
-    for error in (*reference_errors(schema), *_form_errors(schema), *_rule_errors(schema)):
+    for error in chain(reference_errors(schema), _form_errors(schema), _rule_errors(schema)):
         found.setdefault(error.place, error)
         if len(found) >= MOST_FAULTS:
             break

@@ -10,9 +10,10 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.support.service import ServiceProcess, eventually
+from tests.support.service import ServiceProcess, eventually, runners_of
 
 TASKPOST = Path(sys.executable).with_name("taskpost")
 NOT_THERE = "redis://127.0.0.1:1"
@@ -170,6 +171,38 @@ def test_ctrl_c_says_what_happens_to_running_tasks(data_directory, gate):
     assert last.startswith(
         "Taskpost stops: it ends 2 running tasks within 2 s and puts them back into the queue. They run"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_service_that_is_stopped_while_it_starts_says_so_and_leaves_no_valkey(data_directory, number):
+    with ServiceProcess(data_directory) as killed:
+        killed.kill()
+    (valkey,) = runners_of(data_directory)
+    valkey.suspend()  # so that the next service waits for its answer
+    command = [TASKPOST, "serve", "--data-dir", str(data_directory), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as starting:
+        process = psutil.Process(starting.pid)
+        eventually(lambda: any(one.path.endswith("valkey.lock") for one in process.open_files()))
+        starting.send_signal(number)
+        valkey.resume()
+        out, errors = starting.communicate(timeout=60)
+    assert (starting.returncode, out) == (130, "")
+    assert errors.endswith("Taskpost stops: it was still starting. Tasks that wait run when Taskpost starts again.\n")
+    assert "Traceback" not in errors
+    assert runners_of(data_directory) == []
+
+
+def test_a_service_of_nohup_goes_on_without_its_terminal(data_directory):
+    service = ServiceProcess(data_directory)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        service.start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    service.process.send_signal(signal.SIGHUP)
+    with service.client() as client:
+        assert client.wait(client.submit("sleep", {"seconds": 0}).task.task_id).task_status == "done"
+    assert service.stop() == 0
 
 
 def test_nobody_need_hear_it(data_directory):

@@ -314,7 +314,10 @@ def test_what_waits_for_a_type_that_is_removed_fails(client, types_file, tmp_pat
         ("task_types: {x: {input_schema: {}}}", "task_types.x: a new task type needs `python`"),
         ("task_types: {x: {python: 'a:b'}}", "task_types.x.input_schema: a new task type needs it"),
         ("task_types: {sleep: {input_schema: {type: nonsense}}}", "task_types.sleep.input_schema: "),
-        ("task_types: {sleep: {retry_on: [cancelled]}}", "task_types.sleep.retry_on: 'cancelled' is never tried again"),
+        (
+            "task_types: {sleep: {retry_on: [cancelled]}}",
+            "task_types.sleep.retry_on.0: 'cancelled' is never tried again",
+        ),
         ("task_types: {sleep: {timeout_seconds: 90000}}", "task_types.sleep.timeout_seconds: more than"),
         (
             "task_types: {sleep: {env: {TASKPOST_TOKEN: x}}}",

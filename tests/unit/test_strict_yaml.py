@@ -69,6 +69,12 @@ def test_the_line_of_a_value_or_of_what_is_around_it():
     assert parse("").line(("a",)) is None
 
 
+def test_a_name_that_is_not_text_is_told_with_its_own_line():
+    document = parse("a:\n  b: c\n  1: d\n")
+    (fault,) = document.faults
+    assert (fault.path, document.line((*fault.path, *fault.inner))) == (("a",), 3)
+
+
 def test_an_empty_text_has_no_value():
     assert parse("").value is None
     assert parse("# nothing\n---\n").value is None

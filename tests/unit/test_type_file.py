@@ -22,7 +22,7 @@ from api.executors.base import AttemptSpec
 from api.executors.kubernetes.job import build_job
 from api.executors.kubernetes.pods import PodFile, PodFileInvalid, read_pod_file
 from api.executors.kubernetes.template import JobSettings
-from api.settings import read_settings
+from api.settings import SettingsError, read_settings
 from api.strict_yaml import MAX_BYTES, MAX_VALUES
 from api.type_file import TypeFileInvalid, read_type_file
 from runner.tasks.registry import BUILT_IN, load_all
@@ -81,6 +81,8 @@ def laughs(line: str) -> str:
         ("1.0e+400", "1.0e+400 is not a value of JSON"),
         ("9" * 5000, "is not a value of JSON: numbers are finite, of at most 4300 digits"),
         ("0x" + "f" * 5000, "is not a value of JSON"),
+        ("12:30", "12:30 is 750 to YAML, which reads it in base 60: write it in quotes"),
+        ("1:30.5", "1:30.5 is 90.5 to YAML"),
         ("!!int x", "x is not a value of JSON"),
         ("!!bool x", "x is not a value of JSON"),
         ('"\\ud800"', "\\ud800 has a lone surrogate"),
@@ -347,6 +349,30 @@ def test_a_check_names_the_file_that_it_was_given(tmp_path):
         check_types(str(path))
 
 
+def test_a_check_reads_no_settings_that_say_nothing_of_task_types(tmp_path, monkeypatch):
+    path = tmp_path / "types.yaml"
+    path.write_text("task_types: {sleep: {concurrency: 1}}")
+    for name, value in {
+        "bind": "x",
+        "redis_url": "x",
+        "concurency": "5",
+        "type_concurrency": "a=b",
+        "redis": "y",
+    }.items():
+        monkeypatch.setenv(f"TASKPOST_{name.upper()}", value)
+    assert "sleep: " in check_types(str(path))
+    with pytest.raises(SettingsError, match="TASKPOST_BIND") as refused_start:
+        read_settings()
+    assert "TASKPOST_REDIS is not a setting" in str(refused_start.value)
+    for name, words in (("TASK_MODULE", "the nearest is TASKPOST_TASK_MODULES"), ("EXECUTOR", "Expected local or")):
+        monkeypatch.setenv(f"TASKPOST_{name}", "x")
+        with pytest.raises(ValueError, match="was not checked, because a setting is wrong") as refused_check:
+            check_types(str(path))
+        assert words in str(refused_check.value)
+        assert "TASKPOST_BIND" not in str(refused_check.value)
+        monkeypatch.delenv(f"TASKPOST_{name}")
+
+
 @pytest.mark.parametrize("error", [TypeError("of no kind"), RecursionError(), KeyError("x"), OSError("gone")])
 def test_no_fault_of_a_file_reaches_who_asks_for_the_types(tmp_path, monkeypatch, caplog, error):
     path = tmp_path / "types.yaml"
@@ -370,7 +396,7 @@ def test_a_schema_of_a_module_that_cannot_be_used_stops_the_start(tmp_path):
         "class Input(TaskInput):\n    a: str = Field(json_schema_extra={'pattern': '(?=a)'})\n"
         "@task_type('lookahead', example={'a': 'a'})\ndef run(task_input: Input, progress): ...\n"
     )
-    program = "from api.catalog import Catalog; from api.settings import read_settings; Catalog(read_settings())"
+    program = "from api.catalog import Catalog; from api.settings import SettingsError, read_settings; Catalog(read_settings())"
     environment = os.environ | {"TASKPOST_TASK_MODULES": "lookahead_types", "TASKPOST_TASK_PATH": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -59,12 +60,19 @@ def of_type(members: str, of: str = FUNCTION) -> str:
         ("task_types: {Word Count: {}}", "task_types.Word Count: 'Word Count' is not a valid name for a task type: use 1 to 63 characters of a-z, 0-9, '_', '.', '-', with a letter or digit first and last; did you mean word-count?"),
         (of_type("concurency: 1"), "task_types.x.concurency: unknown member; did you mean concurrency?"),
         (of_type("timeout: 1"), "task_types.x.timeout: unknown member; did you mean timeout_seconds?"),
-        (of_type("retry_on: [crashd]"), "task_types.x.retry_on: 'crashd' is not an error code of Taskpost, but nearly one; did you mean crashed?"),
-        (of_type("retry_on: [time_out]"), "task_types.x.retry_on: 'time_out' is not an error code"),
-        (of_type("retry_on: [canceled]"), "task_types.x.retry_on: 'canceled' is not an error code of Taskpost, but nearly one; cancelled is never tried again"),
-        (of_type("retry_on: [input_invalid]"), "task_types.x.retry_on: 'input_invalid' is never tried again; allowed: cannot_start, crashed"),
-        (of_type("retry_on: [Crashed]"), "task_types.x.retry_on: 'Crashed' is not an error code; did you mean crashed?"),
-        (of_type("retry_on: [no_mark]", PROGRAM), "task_types.x.retry_on: 'no_mark' is not an error code, and a program has none of its own; allowed: "),
+        (of_type("retry_on: [crashd]"), "task_types.x.retry_on.0: 'crashd' is not an error code of Taskpost, but nearly one; did you mean crashed?"),
+        (of_type("retry_on: [time_out]"), "task_types.x.retry_on.0: 'time_out' is not an error code"),
+        (of_type("retry_on: [canceled]"), "task_types.x.retry_on.0: 'canceled' is not an error code of Taskpost, but nearly one; cancelled is never tried again"),
+        (of_type("retry_on: [input_invalid]"), "task_types.x.retry_on.0: 'input_invalid' is never tried again; allowed: cannot_start, crashed"),
+        (of_type("retry_on: [Crashed]"), "task_types.x.retry_on.0: 'Crashed' is not an error code; did you mean crashed?"),
+        (of_type("retry_on: [no_mark]", PROGRAM), "task_types.x.retry_on.0: 'no_mark' is not an error code, and a program has none of its own; allowed: "),
+        (of_type("resources: {}"), "task_types.x.resources: unknown member; write it under `pod`"),
+        (of_type("pod: {retry_on: [], image: y}"), "task_types.x.pod.image: unknown member; it belongs to the type, not to its `pod`"),
+        (of_type("pod: []"), "task_types.x.pod: expected an object, not []"),
+        (of_type("retries: 1.0, concurrency: true"), "task_types.x.concurrency: expected a whole number, not True"),
+        (of_type("command: []", "image: y, input_schema: {}"), "task_types.x.command: expected a list that is not empty, not []"),
+        ("task_types: {fibonaci: {enabled: false}}", "task_types.fibonaci: a new task type needs `python` or `command`, and this one has neither; did you mean fibonacci?"),
+        ("task_types: {sleepp: {concurrency: 1}}", "task_types.sleepp: a new task type needs `python` or `command`, and this one has neither; did you mean sleep?"),
         (of_type("image: 'bad image!'"), "task_types.x.image: 'bad image!' is not the name of an image: did you mean bad-image?"),
         (of_type("image: Acme_Tasks:1.0"), "task_types.x.image: 'Acme_Tasks:1.0' is not the name of an image: did you mean acme_tasks:1.0?"),
         (of_type("image: 'acme:1.0:2'"), "task_types.x.image: 'acme:1.0:2' is not the name of an image: expected [host/]name[:tag][@digest]"),
@@ -137,6 +145,62 @@ def test_what_a_program_may_connect_to_is_taken(tmp_path):
     assert fault_lines(check(tmp_path, of_type(f"egress: [{rule}]", PROGRAM))) == []
 
 
+@pytest.mark.parametrize(
+    ("members", "places"),
+    [
+        ("retry_on: [5, crashd, null, Crashed]", ["retry_on.0", "retry_on.1", "retry_on.2", "retry_on.3"]),
+        ("pod: {env: [5, {name: A, value: x}, {name: A=B}]}", ["pod.env.0", "pod.env.2.name"]),
+        ("pod: {tolerations: [x, {operator: exist}], imagePullSecrets: [1, 'A B']}",
+         ["pod.tolerations.0", "pod.tolerations.1.operator", "pod.imagePullSecrets.0", "pod.imagePullSecrets.1"]),
+        ("pod: {volumes: [5, {name: V}], volumeMounts: [{name: w, mountPath: x}]}",
+         ["pod.volumes.0", "pod.volumes.1.name", "pod.volumeMounts.0.mountPath"]),
+        ("retry_on: [2024-01-01, crashd]", ["retry_on.0", "retry_on.1"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_item_of_a_list_hides_no_other_and_is_told_once(tmp_path, members, places):
+    lines = fault_lines(check(tmp_path, of_type(members)))
+    told = [line.partition(": ")[0].removeprefix("task_types.x.") for line in lines]
+    assert set(places) <= set(told), lines
+    assert sum(place.startswith(places[0]) for place in told) == 1, lines
+
+
+def test_the_words_of_pydantic_are_told_to_no_one(tmp_path):
+    values = ("5", "true", "null", "x", "[]", "[1]", "{}", "{a: 1}", "-1", "1.5", "1e300", "''")
+    members = [
+        "enabled",
+        "description",
+        "python",
+        "image",
+        "command",
+        "input_schema",
+        "example",
+        "concurrency",
+        "retries",
+    ]
+    members += ["retry_on", "retry_pause_seconds", "timeout_seconds", "max_timeout_seconds", "env", "pod", "egress"]
+    for member in members:
+        for value in values:
+            for line in fault_lines(check(tmp_path, f"task_types: {{x: {{{member}: {value}}}}}")):
+                assert not re.search(r"Input should|should have|should be|TypePod|dictionary|another value", line), line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"task_types: {{sleep: {{{', '.join(f'concurency{number}: 1' for number in range(9_000))}}}}}",
+        of_type(f"input_schema: {{{', '.join(f'minLengt{number}: 1' for number in range(9_000))}}}", "python: 'a:b'"),
+    ],
+)
+def test_many_mistakes_take_no_longer_than_many_values(tmp_path, text):
+    right = f"task_types: {{sleep: {{example: {{seconds: 1}}, env: {{{', '.join(f'A{one}: x' for one in range(9_000))}}}}}}}"
+    begin = time.process_time()
+    assert fault_lines(check(tmp_path, right)) == []
+    floor = time.process_time() - begin
+    begin = time.process_time()
+    assert check(tmp_path, text).faults
+    assert time.process_time() - begin < 2 * floor + 1
+
+
 def test_everything_that_is_wrong_is_named_in_one_round_in_the_order_of_the_file(tmp_path):
     found = check(
         tmp_path,
@@ -159,7 +223,7 @@ task_types:
 """,
     )
     assert [line.partition(": ")[0] for line in fault_lines(found)] == [
-        *("task_types.x.command", "task_types.x.image", "task_types.x.input_schema", "task_types.x.retry_on"),
+        *("task_types.x.command", "task_types.x.image", "task_types.x.input_schema", "task_types.x.retry_on.0"),
         *("task_types.x.env.A", "task_types.x.env", "task_types.x.env", "task_types.x.pod.env.0.value"),
         *("task_types.x.pod.resources.requests.cpu", "task_types.x.pod.nodeSelektor", "task_types.sleep"),
         *("task_types.sleep.concurency", "task_types.sleep.example.second", "task_types.sleep.example.seconds"),

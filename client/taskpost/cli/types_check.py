@@ -60,7 +60,7 @@ def check(*, file: str, output: str | None, as_json: bool) -> None:
         document = json.loads(found.load()(file, as_json=True, output=output or ""))
     except ValueError as error:
         message, *lines = str(error).split("\n")
-        raise Failure(message, ExitCode.FAILED, *lines) from error
+        raise Failure(message, ExitCode.FAILED, *lines, errors=tuple({"detail": line} for line in lines)) from error
     if output == "-" and document["valid"]:
         click.echo(document["document"], nl=False)
     elif as_json:
