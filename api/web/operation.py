@@ -22,7 +22,7 @@ class Operation:
     """A method on a path: the function that answers it, and what OpenAPI says of it (None: nothing).
 
     The function is given the request and the path's parameters as text, and returns a response. One that does not ask
-    Redis (`asks_redis`) never waits for its turn.
+    Redis (`asks_redis`), or bounds by itself how many do so at a time, never waits for its turn.
     """
 
     method: str

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
+
 from api.core.log_tail import LogTail
 from api.core.observation import AttemptId
 from api.queue.shapes import QueueLimits, Slot, Submission
-from tests.support.web import services_of, web_client
+from api.web.application import create_app
+from api.web.turns import LOGS_AT_A_TIME, REQUESTS_AT_A_TIME, RESULTS_AT_A_TIME
+from tests.support.web import VALID, services_of, serving, web_client
 
 LIMITS = QueueLimits(100, 1_000_000)
 
@@ -74,3 +78,35 @@ async def test_logs_that_take_long_are_read_four_at_a_time_and_delay_no_result(q
         over.set()
         assert [(await answer).status_code for answer in answers] == [200] * 4
         assert len(under_way) == 4
+
+
+async def test_logs_and_results_that_wait_take_no_turns_from_submissions(queue, monkeypatch):
+    attempt_id, reading, over = await claimed(queue), asyncio.Semaphore(0), asyncio.Event()
+    reads_body = queue.read_body
+
+    async def wait():
+        reading.release()
+        await over.wait()
+
+    async def read_log(_):
+        await wait()
+        return LogTail()
+
+    async def read_slowly(task_id):
+        await wait()
+        return await reads_body(task_id)
+
+    monkeypatch.setattr(queue, "read_body", read_slowly)
+    path = f"/api/tasks/{attempt_id.task_id}"
+    many = httpx.Limits(max_connections=None)
+    async with (
+        serving(create_app(services_of(queue, read_log=read_log))) as url,
+        httpx.AsyncClient(base_url=url, limits=many, timeout=30) as client,
+    ):
+        waits = [asyncio.create_task(client.get(f"{path}/{name}")) for name in ("log", "result") * REQUESTS_AT_A_TIME]
+        for _ in range(LOGS_AT_A_TIME + RESULTS_AT_A_TIME):
+            await asyncio.wait_for(reading.acquire(), 20)
+        answers = await asyncio.gather(*(client.post("/api/tasks", json=VALID) for _ in range(5)))
+        over.set()
+        await asyncio.gather(*waits)
+    assert {answer.status_code for answer in answers} == {202}

@@ -120,6 +120,7 @@ ROUTES: Final = (
     Operation("GET", "/api/tasks", list_tasks, descriptions.LIST),
     Operation("GET", "/api/tasks/{task_id}", read_task, descriptions.READ),
     Operation("DELETE", "/api/tasks/{task_id}", cancel_task, descriptions.CANCEL),
-    Operation("GET", "/api/tasks/{task_id}/result", read_result, descriptions.RESULT),
-    Operation("GET", "/api/tasks/{task_id}/log", read_log, descriptions.LOG),
+    # These have turns of their own: who waits for one takes none from the others.
+    Operation("GET", "/api/tasks/{task_id}/result", read_result, descriptions.RESULT, asks_redis=False),
+    Operation("GET", "/api/tasks/{task_id}/log", read_log, descriptions.LOG, asks_redis=False),
 )
