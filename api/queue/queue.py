@@ -288,8 +288,8 @@ class Queue:
         """Forget a few ended tasks that are past their retention; drop results and logs that exceed their bounds."""
         age_ms = int(retention.max_age_seconds * 1000)
         limits = (retention.max_count, retention.max_bytes, retention.max_log_bytes, SWEEP_STEP)
-        forgotten, dropped, logs = await self._call("sweep", age_ms, *limits)
-        return Retained(int(forgotten), tuple(Dropped(*json.loads(notice)) for notice in dropped), int(logs))
+        forgotten, dropped, *numbers = await self._call("sweep", age_ms, *limits)
+        return Retained(int(forgotten), tuple(Dropped(*json.loads(one)) for one in dropped), *map(int, numbers))
 
     async def counts(self) -> Counts:
         """Count what the instance holds."""

@@ -240,11 +240,13 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """What one step of retention did: how many ended tasks it forgot, which results and how many logs it dropped."""
+    """What one step of retention did; of `ended` tasks it passed over some that should go, but are still needed."""
 
     forgotten: int
     dropped: tuple[Dropped, ...]
     logs_dropped: int
+    passed: int
+    ended: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from taskpost import ApiError
 
+from api.cancellation import cancel
+from api.controller.sweep import sweep
 from api.core.task import Reason
-from api.queue.queue import Queue
-from api.queue.shapes import Accepted, QueueLimits, Retention, Submission
+from api.queue.queue import SWEEP_STEP, Queue
+from api.queue.shapes import Accepted, QueueLimits, Retained, Retention, Submission
 from runner.attempt import read_attempt
 from runner.connect import connect, connect_async
 from runner.contract import Env, State, key_prefix
@@ -21,6 +24,7 @@ from runner.outcome import Outcome
 from runner.report import Report
 from tests.support.rooms import room_for
 from tests.support.service import ServiceProcess, eventually
+from tests.support.wait import until
 from tests.support.web import services_of, web_client
 
 if TYPE_CHECKING:
@@ -252,6 +256,44 @@ async def test_what_is_kept_is_bounded_when_slots_are_given_too(place: Place) ->
         (slot,) = [one for one in await place.queue.slots() if one.attempt_id.task_id == task_id]
         await place.queue.release(slot)
     assert (await place.queue.counts()).kept_bytes <= (50 + 22) * KIBIBYTE
+
+
+async def test_results_that_wait_do_not_hide_those_that_can_be_forgotten(place: Place) -> None:
+    """Retention looks at a hundred tasks in a step; before, it paused when it could forget none of them."""
+    for number in range(4):
+        await place.fill(f"http://hangs{number}.example.com/", SWEEP_STEP * 6 // 10, 1)
+    for _ in range(5):
+        await place.post(None)
+        await place.end(20 * KIBIBYTE, tried=False)
+    for slot in await place.queue.slots():
+        await place.queue.release(slot)
+    sweeping = asyncio.create_task(sweep(place.queue, Retention(3600, 1000, 30 * KIBIBYTE, 0), asyncio.Event()))
+
+    async def is_bounded() -> bool:
+        return (await place.queue.counts()).kept_bytes <= 30 * KIBIBYTE
+
+    await until(is_bounded)
+    await cancel(sweeping)
+
+
+async def test_retention_of_tasks_that_are_all_needed_pauses_after_each_pass(place: Place) -> None:
+    await place.fill(HANGS, 30, 1)
+    for slot in await place.queue.slots():
+        await place.queue.release(slot)
+    steps, step, wake = 0, place.queue.sweep, asyncio.Event()
+
+    async def count(retention: Retention) -> Retained:
+        nonlocal steps
+        steps += 1
+        return await step(retention)
+
+    place.queue.sweep = count  # type: ignore[method-assign]
+    sweeping = asyncio.create_task(sweep(place.queue, Retention(3600, 1, 1, 0), wake))
+    for _ in range(3):
+        wake.set()
+        await until(lambda: not wake.is_set())
+    await cancel(sweeping)
+    assert steps <= 4
 
 
 async def test_dead_ones_are_made_again_only_as_far_as_there_is_room(place: Place) -> None:

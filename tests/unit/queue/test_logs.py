@@ -164,6 +164,19 @@ async def test_a_key_that_somebody_spoilt_by_hand_stops_no_retention(queue, redi
     assert (await queue.sweep(Retention(3600, 0, MUCH, MUCH))).forgotten == 1
 
 
+@pytest.mark.parametrize("spoilt", ["no number", "1.5", "1e400", "nan", "", "99999999999999999999"])
+async def test_a_number_that_somebody_spoilt_by_hand_stops_no_retention(queue, redis_client, spoilt):
+    attempt_id = await claimed(queue)
+    assert await keep(queue, attempt_id)
+    task = (await queue.read(attempt_id.task_id))[0]
+    await queue.conclude(task, State.CANCELLED, None, b"{}", task.created_ms)
+    await queue.release(Slot(attempt_id, "sleep"))
+    await redis_client.hset(f"{queue._prefix}log:{attempt_id.task_id}", "bytes", spoilt)
+    await redis_client.hset(f"{queue._prefix}task:{attempt_id.task_id}", "bytes", spoilt)
+    assert (await queue.sweep(Retention(3600, 0, MUCH, MUCH))).forgotten == 1
+    assert not await redis_client.exists(f"{queue._prefix}log:{attempt_id.task_id}")
+
+
 async def test_only_the_leader_keeps_logs(redis_client, instance):
     old = Queue(redis_client, instance, owner="old")
     assert await old.lead("old", 10)

@@ -1,6 +1,12 @@
 -- What is kept of the output of attempts: a hash for each task, with an entry for each attempt and the sum of its bytes. It is
 -- bounded for each task, where the oldest attempts go first, and in total, where the logs that are oldest go first.
 
+-- What a field counts: one that somebody has spoilt by hand counts as nothing, and retention goes on.
+local function counted(field)
+  local found = tonumber(field or 0)
+  return found and math.abs(found) < 2 ^ 53 and found or 0 -- `nan` is not less
+end
+
 local MAX_LOGS_OF_TASK, MAX_LOG_BYTES_OF_TASK = 20, 256 * 1024
 
 -- Deletes what is kept of a task's output. A key that somebody spoilt by hand is deleted too: it must not stop retention.
@@ -11,7 +17,7 @@ local function forget_log(task_id)
     redis.pcall('ZREM', key('logs'), task_id)
   end
   if type(bytes) == 'string' then
-    redis.call('HINCRBY', key('totals'), 'log_bytes', -bytes)
+    redis.call('HINCRBY', key('totals'), 'log_bytes', integer(-counted(bytes)))
   end
 end
 

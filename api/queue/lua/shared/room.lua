@@ -4,13 +4,8 @@ local MAX_REMEMBERED = 10000
 local MAX_NOTICES = 1000
 local LOOKED_AT = 16
 
--- A field that somebody has spoilt by hand counts as nothing: retention goes on.
-local function number(value)
-  return tonumber(value or 0) or 0
-end
-
 local function forget(task_id, task_type, state, max_age, bytes)
-  count_kept(-number(bytes))
+  count_kept(-counted(bytes))
   redis.call('DEL', key('task', task_id), key('body', task_id), key('tries', task_id), key('answer', task_id),
     key('attempts', task_id))
   forget_log(task_id)
@@ -28,22 +23,23 @@ end
 
 -- Checks a few of the tasks that ended first, and forgets those past the age, or over the count or the bytes. A task whose
 -- delivery is still due, or whose attempt still holds a slot, moves to the end of the line instead.
--- -> how many were forgotten
+-- -> how many were forgotten, and how many moved
 local function retain(max_age, max_count, max_bytes, step)
-  local ended, now, forgotten = key('ended'), now_milliseconds(), 0
+  local ended, now, forgotten, moved = key('ended'), now_milliseconds(), 0, 0
   local count = redis.call('LLEN', ended)
   for _, entry in ipairs(redis.call('LRANGE', ended, 0, step - 1)) do
     local task_id, ended_at = string.match(entry, '^(%S+) ?(%d*)$')
     local fields = redis.pcall('HMGET', key('task', task_id), 'type', 'state', 'attempt', 'finished', 'delivery', 'bytes')
     local task_type = fields[1] -- none, too, if what is there is no record at all
     local bytes = tonumber(redis.call('HGET', key('totals'), 'kept_bytes') or 0)
-    if not task_type or count > max_count or bytes > max_bytes or now - number(ended_at ~= '' and ended_at or fields[4]) >= max_age then
+    if not task_type or count > max_count or bytes > max_bytes or now - counted(ended_at ~= '' and ended_at or fields[4]) >= max_age then
       redis.call('LREM', ended, 1, entry)
       local held = task_type and (is_open(fields[5])
         or redis.call('ZSCORE', key('slots', task_type), task_id .. ':' .. (fields[3] or '0'))
         or redis.call('ZSCORE', key('suspended', task_type), task_id .. ':' .. (fields[3] or '0')))
       if held then
         redis.call('RPUSH', ended, entry)
+        moved = moved + 1
       else
         forget(task_id, task_type, fields[2], max_age, fields[6])
         count = count - 1
@@ -51,7 +47,7 @@ local function retain(max_age, max_count, max_bytes, step)
       end
     end
   end
-  return forgotten
+  return forgotten, moved
 end
 
 -- Gives up a delivery, with a reason: every lease of it ends. `result` (given_up | dropped) is what it is counted as.
