@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LONGEST_PLACE: Final = 200
 """More characters of the place of a fault, or of a wrong argument, are not shown."""
 
+HIGHEST_PORT: Final = 65_535
+
 _KEY: Final = re.compile("[!-~]{1,255}")
 
 
@@ -66,6 +68,28 @@ def checked_seconds(name: str, seconds: float | None) -> float | None:
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds != seconds:  # noqa: PLR0124 - NaN
         raise ValueError(f"{name} is {_shown(seconds)}: expected a number of seconds, or None for no limit")
     return max(min(seconds, sys.float_info.max), -sys.float_info.max)  # an int may be beyond them
+
+
+def checked_tolerance(seconds: float) -> float:
+    """Return how far a time may be from the present. NaN would make every time right.
+
+    Raises:
+        ValueError: it is not a number from 0 on.
+    """
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not seconds >= 0:
+        raise ValueError(f"tolerance_seconds is {_shown(seconds)}: expected a number of seconds from 0 on")
+    return min(seconds, sys.float_info.max)
+
+
+def checked_port(port: int) -> int:
+    """Return the port to listen on.
+
+    Raises:
+        ValueError: it is not an integer from 0 to 65535.
+    """
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= HIGHEST_PORT:
+        raise ValueError(f"port is {_shown(port)}: expected an integer from 0 to {HIGHEST_PORT}")
+    return port
 
 
 def checked_text(name: str, text: str | None) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from taskpost.arguments import checked_seconds
+from taskpost.arguments import checked_port, checked_seconds, checked_text
 from taskpost.receiver_server import Server
 from taskpost.signature import SignatureInvalid, verify
 
@@ -56,11 +56,14 @@ class Receiver:
 
     Raises:
         OSError: the address cannot be listened on.
+        ValueError: the port is not an integer from 0 to 65535, or the host is not a string.
     """
 
     def __init__(
         self, respond: Callable[[Received], int | None] = lambda _: 200, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
+        checked_text("host", host)
+        checked_port(port)
         self._received: queue.Queue[Received] = queue.Queue()
         self._respond = respond
         self._server = Server((host, port), self._take)

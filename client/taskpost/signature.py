@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from taskpost.arguments import checked_time, checked_tolerance
 from taskpost.errors import TaskpostError
 
 if TYPE_CHECKING:
@@ -46,12 +47,14 @@ def verify(
 
     Raises:
         SignatureInvalid: it is not, whatever was sent; the message says why.
-        ValueError: a key has another form, or none is given.
+        ValueError: a key has another form, or none is given; or the tolerance or the present is of a wrong kind.
     """
     given = list(keys) if isinstance(keys, Iterable) and not isinstance(keys, (str, bytes)) else [keys]
     if not given:
         raise ValueError("No key to verify the callback with was given.")
     secrets = [_secret(key) for key in given]
+    tolerance_seconds = checked_tolerance(tolerance_seconds)
+    checked_time("now", now)
     message_id, timestamp, signatures = _signature_headers(headers)
     _check_time(timestamp, now or datetime.now(UTC), tolerance_seconds)
     if not isinstance(body, (bytes, bytearray, memoryview)):
@@ -82,6 +85,8 @@ def _secret(key: object) -> bytes:
 def _signature_headers(headers: Mapping[str, str]) -> list[str]:
     """Return the values of our headers. One that comes twice is refused: others may read the one, and we the other."""
     found: dict[str, list[object]] = {name: [] for name in HEADERS}
+    if headers and not hasattr(headers, "items"):
+        raise SignatureInvalid(f"The headers are of type {type(headers).__name__}: a mapping is needed.")
     for name, value in (headers or {}).items():
         if isinstance(name, str) and name.lower() in found:
             found[name.lower()].append(value)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import httpx
 
+from taskpost.arguments import HIGHEST_PORT
 from taskpost.errors import (
     ApiError,
     Conflict,
@@ -29,7 +30,6 @@ T = TypeVar("T")
 
 PASSING_STATUSES: Final = frozenset({502, 503, 504})
 """Answers of a service, or of a proxy before it, that is away for a moment."""
-HIGHEST_PORT: Final = 65_535
 TRIES: Final = 3
 LONGEST_LOCATION: Final = 200
 FIRST_PAUSE_SECONDS: Final = 0.25

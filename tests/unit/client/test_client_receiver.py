@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
 import select
 import socket
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.message import Message
+from typing import Any
 
 import httpx
 import pytest
@@ -250,3 +252,34 @@ def test_a_header_that_comes_twice_is_not_halved(name: str) -> None:
     assert received.headers[name].endswith(", msg_other")
     with pytest.raises(SignatureInvalid):
         verify(received.headers, received.body, KEY)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"tolerance_seconds": math.nan}, "tolerance_seconds is nan: expected a number of seconds from 0 on"),
+        ({"tolerance_seconds": -1}, "tolerance_seconds is -1"),
+        ({"tolerance_seconds": "5"}, "tolerance_seconds is '5'"),
+        ({"tolerance_seconds": None}, "tolerance_seconds is None"),
+        ({"now": 5}, "now is 5: expected a datetime with a time zone"),
+    ],
+)
+def test_a_time_of_a_wrong_kind_lets_nothing_through(wrong: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        verify({}, b"", KEY, **wrong)
+
+
+def test_headers_that_are_not_a_mapping_are_refused() -> None:
+    with pytest.raises(SignatureInvalid, match="The headers are of type list: a mapping is needed"):
+        verify([("webhook-id", "a")], b"", KEY)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 10**30, "80", 80.5, None, True])
+def test_a_port_of_a_wrong_kind_is_a_value_error(port: Any) -> None:
+    with pytest.raises(ValueError, match=r"port is .*: expected an integer from 0 to 65535"):
+        Receiver(port=port)
+
+
+def test_a_host_of_a_wrong_kind_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="host is 5: expected a string"):
+        Receiver(host=5)  # type: ignore[arg-type]
