@@ -20,6 +20,7 @@ from tests.deploy.rendering import (
     CHART,
     EVERYTHING,
     FOR_KUBERNETES,
+    ROOT,
     Manifest,
     containers,
     of_kind,
@@ -686,7 +687,7 @@ def test_an_ingress_leads_to_the_service_under_its_path():
     assert (path["path"], path["backend"]["service"]["name"]) == ("/tasks", "taskpost")
 
 
-def test_alerts_name_metrics_that_exist():
+def known_series() -> set[str]:
     from prometheus_client.core import CollectorRegistry
 
     from api.web.metrics import QueueCollector
@@ -695,11 +696,25 @@ def test_alerts_name_metrics_that_exist():
     registry = CollectorRegistry()
     registry.register(QueueCollector(NOTHING, NOTHING_COUNTED, 1))
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
-    known = {f"{metric.name}{suffix}" for metric in registry.collect() for suffix in suffixes.get(metric.type, ("",))}
+    return {f"{metric.name}{suffix}" for metric in registry.collect() for suffix in suffixes.get(metric.type, ("",))}
+
+
+def test_alerts_name_metrics_that_exist():
     (rule,) = of_kind("PrometheusRule", template(*EVERYTHING))
     used = {name for one in rule["spec"]["groups"][0]["rules"] for name in re.findall(r"taskpost_\w+", one["expr"])}
     assert used
-    assert used <= known
+    assert used <= known_series()
+
+
+def test_the_queries_of_the_page_on_operations_name_metrics_and_buckets_that_exist():
+    page = (ROOT / "docs" / "operations.md").read_text()
+    queries = [query for query in re.findall(r"`([^`\n]+)`", page) if "rate(taskpost_" in query]
+    assert len(queries) == 4
+    assert {name for query in queries for name in re.findall(r"taskpost_\w+", query)} <= known_series()
+    buckets = re.search(r"^local BUCKETS = \{(.+)\}", (ROOT / "runner/lua/metrics.lua").read_text(), re.MULTILINE)
+    assert buckets is not None
+    bounds = {str(int(bound) / 1000) for bound in buckets[1].split(",")}
+    assert {bound for query in queries for bound in re.findall(r'le="(.+?)"', query)} <= bounds
 
 
 def test_dead_callbacks_raise_an_alert_of_one_replica_and_of_this_release():
