@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum, auto
-from itertools import takewhile
+from itertools import islice, takewhile
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -24,6 +24,8 @@ READ_BYTES: Final = 64 * 1024
 IDLE_SHARE: Final = 4
 SILENT_SECONDS: Final = 1.0
 """An unfinished request of which nothing has come for so long is silent."""
+SILENT_COMPARED: Final = 1000
+"""Of more silent requests, those that are silent for longest are compared: each newcomer may need a place."""
 
 
 class Phase(IntEnum):
@@ -197,7 +199,7 @@ class Connections:
     def _least_sent(self) -> tuple[Connection, float] | None:
         """Choose an unfinished request: of the silent ones that which has sent least, else the nearest to silence."""
         until = self._now() - SILENT_SECONDS
-        silent = takewhile(lambda each: each[1] <= until, self._progress.items())
+        silent = takewhile(lambda each: each[1] <= until, islice(self._progress.items(), SILENT_COMPARED))
         return min(silent, key=lambda each: each[0].held, default=next(iter(self._progress.items()), None))
 
     def _evict(self, connection: Connection) -> None:

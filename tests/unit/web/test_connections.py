@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from api.web.connections import SWEEP_SECONDS, Connections, Limits, Phase
+from api.web.connections import SILENT_COMPARED, SWEEP_SECONDS, Connections, Limits, Phase
 from api.web.descriptors import LEAST_CONNECTIONS, MOST_CONNECTIONS, connections_for
 
 if TYPE_CHECKING:
@@ -142,6 +142,17 @@ def test_of_silent_requests_the_one_that_sent_least_goes_first() -> None:
         join(connections, Phase.HEAD)
         assert clients[evicted].ends == ["evicted"]
     assert clients[3].ends == []
+
+
+def test_newcomer_costs_the_same_however_many_are_silent() -> None:
+    """Else many silent connections and many new ones keep the event loop busy with choosing."""
+    loop, connections = make(connections=3 * SILENT_COMPARED)
+    clients = [join(connections, Phase.BODY) for _ in range(3 * SILENT_COMPARED)]
+    for number, client in enumerate(clients):
+        connections.hold(client, 1 + 3 * SILENT_COMPARED - number)
+    loop.now += 2
+    join(connections, Phase.HEAD)
+    assert [number for number, client in enumerate(clients) if client.ends] == [SILENT_COMPARED - 1]
 
 
 def test_slow_upload_outlives_newer_requests_that_stop() -> None:
