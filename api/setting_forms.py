@@ -61,7 +61,8 @@ def check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
 def check_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     """Return host names in lower case and without a final dot, e.g. *.example.com, or `*`."""
     names = tuple(name.lower().removesuffix(".") for name in value)
-    if not all(re.fullmatch(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+", name) for name in names):
+    form = r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*"
+    if not all(re.fullmatch(form, name) or (literal_address(name) and "[" not in name) for name in names):
         raise ValueError("Expected host names without a port, e.g. tasks.example.com or *.example.com, or *")
     return names
 

@@ -17,12 +17,16 @@ def check_together(settings: Settings) -> None:
     """Check all rules.
 
     Raises:
-        ValueError: for the first rule that is broken; the message names the variables, their values and the remedy.
+        ValueError: if rules are broken; for each, a line names the variables, their values and the remedy.
     """
-    _check_callback_files(settings)
-    _check_loopback_callbacks(settings)
-    _check_replicas(settings)
-    _check_undelivered_bytes(settings)
+    faults = []
+    for check in (_check_callback_files, _check_loopback_callbacks, _check_replicas, _check_undelivered_bytes):
+        try:
+            check(settings)
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise ValueError("\n".join(faults))
 
 
 def check_executor(settings: Settings) -> None:

@@ -103,6 +103,8 @@ def test_lists_may_be_empty(monkeypatch):
         ("cors_origins", "foo", "Expected origins, e.g. https://tasks.example.com"),
         ("allowed_hosts", "http://a", "Expected host names without a port, e.g. tasks.example.com"),
         ("allowed_hosts", "a.example:80", "Expected host names without a port"),
+        ("allowed_hosts", "cafe:80", "Expected host names without a port"),
+        ("allowed_hosts", "[::1]", "Expected host names without a port"),
         ("keep_alive_seconds", "0", "is '0': Expected a number above 0 and up to 3600. Time"),
         ("log_level", "loud", "is 'loud': Expected debug, info, warning or error. The least"),
         ("redis_exclusive", "maybe", "is 'maybe': Expected true or false. Whether"),
@@ -156,6 +158,14 @@ def test_a_bound_that_no_result_fits_into_stops_the_start(given, words):
     with pytest.raises(SettingsError) as fault:
         read_settings(**given)
     assert words in str(fault.value)
+
+
+def test_every_rule_that_settings_break_together_is_named_at_once():
+    with pytest.raises(SettingsError) as fault:
+        read_settings(redis_min_replicas=2, undelivered_max_bytes=10_000_000, callback_key_file="x")
+    first, *others = str(fault.value).splitlines()
+    assert first.startswith("--callback-key-file is set without")
+    assert [line.partition(" ")[0] for line in others] == ["--redis-min-replicas", "--undelivered-max-bytes"]
 
 
 def test_every_wrong_value_is_named_at_once(monkeypatch):
