@@ -41,8 +41,8 @@ def compute(attempt: Attempt, report: Report, started: Started) -> Outcome:
         progress = Progress(thread.set, say=thread.say, keep=_kept_by(own, report), saved=_saved(started))
         outcome = Outcome(State.DONE, _result(attempt, started, progress, own), None)
     except BaseException as error:  # noqa: BLE001 - whatever a task raises, SystemExit too, is its failure and not ours
-        own.end_others(error)
         calm_interpreter()
+        own.end_others(error)
         outcome = _failure(error, started)
     thread.end()
     return replace(outcome, percent=thread.latest, message=thread.message)
@@ -56,8 +56,8 @@ def _result(attempt: Attempt, started: Started, progress: Progress, own: OwnProc
         raise ResultRefused(ErrorCode.INPUT_INVALID, _input_faults(error)) from error
     progress(0)
     value = task_type.function(task_input, progress)
+    calm_interpreter()  # first of all: a timer of the task may go off at any moment
     own.end_others()
-    calm_interpreter()
     return encode_result(value, attempt.result_max_bytes)
 
 

@@ -148,12 +148,20 @@ def test_what_a_task_leaves_does_not_keep_it():
 
 
 def test_an_endless_writer_beside_it_keeps_no_answer_back(told):
-    program = """
-child = subprocess.Popen([sys.executable, "-c", "import os\\nwhile True: os.write(1, b'x' * 4096)"])
-time.sleep(0.2)
+    program = '''
+code = """
+import os, sys
+for number in range(1000000):
+    os.write(1, b'x' * 4096)
+    if number == 256:
+        os.write(int(sys.argv[1]), b'.')
+"""
+much, told_much = os.pipe()
+child = subprocess.Popen([sys.executable, "-c", code, str(told_much)], pass_fds=[told_much])
+os.read(much, 1)
 tell()
 child.kill()
-"""
+'''
     with begun(program, told) as process:
         while process.stdout.read1(1 << 20):
             pass

@@ -47,7 +47,12 @@ def run(queue, valkey_url, instance):
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,
         )
-        written, _ = await asyncio.wait_for(process.communicate(), 60)
+        try:
+            written, _ = await asyncio.wait_for(process.communicate(), 100)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
         task, _ = await queue.read(claim.attempt_id.task_id)
         stored = await queue.read_body(task.task_id)
         return process.returncode, written, task, stored.body and json.loads(stored.body)

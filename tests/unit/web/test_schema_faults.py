@@ -270,7 +270,7 @@ def applied(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.tuples(*keywords).map(lambda parts: parts[0] | parts[1] | parts[2] | parts[3])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.recursive(LEAVES, applied, max_leaves=8), st.recursive(LEAVES, applied, max_leaves=5), VALUES)
 def test_an_outline_finds_a_fault_where_there_is_one_and_no_other(schema: Any, referred: Any, value: Any) -> None:
     whole = {"$defs": {"r": {"properties": {"a": referred}}}, "allOf": [schema]}

@@ -65,7 +65,7 @@ def test_small_limits(limit: int, primes: list[int]) -> None:
     assert _run(limit, list=True) == short | {"primes": primes}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(0, 3_000)
     | st.integers(SECOND_SEGMENT - 50, SECOND_SEGMENT + 50)
