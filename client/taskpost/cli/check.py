@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from taskpost.cli.checks import SERVICE, Deadline, Status, check_service
+from taskpost.cli.ends import exit_on_sigterm
 from taskpost.cli.faults import ExitCode
 from taskpost.cli.options import Span, json_option
 from taskpost.cli.output import print_json, printable
@@ -42,11 +43,12 @@ def check(
     Exit code 0 if all is well, 1 if a check failed, 3 if no service answers.
     """
     found = []
-    for one in _checks(session, wait_seconds, task_type, result_url):
-        found.append(one)
-        if not as_json:
-            mark = click.style(f"{one.status:<8}", fg=COLORS[one.status])
-            click.echo(f"{mark} {printable(one.name):<9} {printable(one.message)}")
+    with exit_on_sigterm():
+        for one in _checks(session, wait_seconds, task_type, result_url):
+            found.append(one)
+            if not as_json:
+                mark = click.style(f"{one.status:<8}", fg=COLORS[one.status])
+                click.echo(f"{mark} {printable(one.name):<9} {printable(one.message)}")
     failed = [one for one in found if one.status is Status.FAILED]
     if as_json:
         checks = [{"name": one.name, "status": one.status, "message": one.message} for one in found]

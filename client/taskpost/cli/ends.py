@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -12,7 +15,7 @@ from taskpost.cli.output import print_body, print_result, printable
 from taskpost.errors import WaitTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from taskpost.cli.session import Session
     from taskpost.client import Client
@@ -43,14 +46,25 @@ def follow_to_end(
 
     goes_on = _goes_on(session, [printable(task.task_id) for task in tasks])
     try:
-        ended = follow(client, tasks, Terminal(stderr=True), timeout_seconds=timeout_seconds)
+        with exit_on_sigterm():
+            ended = follow(client, tasks, Terminal(stderr=True), timeout_seconds=timeout_seconds)
     except WaitTimeout as error:
         raise Failure(str(error), ExitCode.GAVE_UP_WAITING, *goes_on) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         for line in goes_on:
             click.echo(line, err=True)
         raise
     return list(ended.values())
+
+
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which `timeout 60 taskpost ...` sends, end the command in good order, with exit code 143."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _goes_on(session: Session, task_ids: Sequence[str]) -> Sequence[str]:

@@ -29,6 +29,7 @@ class ExitCode(IntEnum):
     CANCELLED = 4
     GAVE_UP_WAITING = 5
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 ENDS = {"done": ExitCode.OK, "cancelled": ExitCode.CANCELLED}

@@ -45,18 +45,38 @@ def test_the_installed_command_works(service: Service) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT cannot be sent to a process elsewhere")
-def test_ctrl_c_while_waiting(service: Service) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_wait_that_is_interrupted(number: int, code: int, service: Service) -> None:
     service.on("GET", TARGET, Reply(body=task("running")))
 
     with started(service, ["result", TASK_ID, "--wait"]) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == b"fibonacci: running, 0.0 %\n"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
 
-    assert (process.returncode, out) == (130, b"")
+    assert (process.returncode, out) == (code, b"")
     assert f"The task goes on. Follow it: taskpost result {TASK_ID} --wait" in err.decode()
     assert b"Traceback" not in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGTERM cannot be handled elsewhere")
+def test_a_check_that_is_ended_cancels_its_task(service: Service) -> None:
+    """As `timeout 60 taskpost check --wait=5m` ends it."""
+    service.on("GET", "/api/checks", Reply(body={"checks": []}))
+    service.on("GET", "/api/task-types", Reply(body=[{"name": "sleep"}]))
+    service.on("POST", "/api/tasks", Reply(202, {"task": task(), "queue_position": 1}))
+    service.on("GET", TARGET, Reply(body=task("running")))
+    service.on("DELETE", TARGET, Reply(body=task("cancelled")))
+
+    with started(service, ["check", "--wait", "5m"]) as process:
+        assert process.stderr is not None
+        assert b"is running" in process.stderr.readline()
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (143, b"")
+    assert "DELETE" in {asked.method for asked in service.asked}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a broken pipe is another error elsewhere")
