@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import redis
 
 from runner.contract import EXIT_REFUSED
+from runner.forks import OwnProcess
 from runner.redis_errors import describe, passes
 from runner.texts import bounded, say
 
@@ -23,11 +24,13 @@ class ProgressThread(threading.Thread):
     """Sends the latest percent a few times a second: neither a busy function nor a Redis outage holds up the other.
 
     Told by Redis that the attempt is no longer the current one, it ends the process: the work is nobody's any more.
+    In a child that the task forks there is no such thread, and a lock may be held for ever: nothing is done there.
     """
 
     def __init__(self, report: Report) -> None:
         super().__init__(name="progress", daemon=True)
         self._report = report
+        self._own = OwnProcess()
         self.latest = 0.0
         self.message = ""
         self._changed = threading.Event()
@@ -36,16 +39,20 @@ class ProgressThread(threading.Thread):
 
     def set(self, percent: float) -> None:
         """Take note of a new percent; returns at once."""
-        self.latest = percent
-        self._changed.set()
+        if self._own.is_current():
+            self.latest = percent
+            self._changed.set()
 
     def say(self, message: str) -> None:
         """Take note of a few words to be shown; returns at once."""
-        self.message = bounded(message, MAX_MESSAGE_CHARACTERS)
-        self._changed.set()
+        if self._own.is_current():
+            self.message = bounded(message, MAX_MESSAGE_CHARACTERS)
+            self._changed.set()
 
     def end(self) -> None:
         """Send no more, and wait until none is on its way."""
+        if not self._own.is_current():
+            return
         self._over.set()
         self._changed.set()
         if self.ident is not None:  # no thread could be started

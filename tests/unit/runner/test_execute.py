@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import threading
 import time
 
@@ -284,6 +286,20 @@ async def test_progress_is_sent_a_few_times_a_second_and_the_latest_is_not_lost(
     thread.end()
     assert scripted.renewed
     assert len(scripted.seen) <= 2 + (time.monotonic() - began) / 0.05
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_child_is_not_held_up_by_a_lock_that_was_taken_when_it_was_forked():
+    thread = ProgressThread(ScriptedReport())
+    with thread._changed._cond:  # as the thread itself has it for a moment, each time it begins to wait
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            thread.set(1)
+            thread.say("of the child")
+            thread.end()
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_runner_that_is_obsolete_ends(monkeypatch, capsys):
