@@ -23,6 +23,9 @@ from runner.connect import connect_async
 from runner.contract import EXIT_OK, EXIT_REFUSED, EXIT_TERMINATED, EXIT_UNREACHABLE, EXIT_USAGE, SIDECAR_PORT, State
 from tests.support.wait import until
 
+# The gate's port is the same in every pod, so two of these tests at a time would meet at it.
+pytestmark = pytest.mark.alone
+
 LIMITS = QueueLimits(100, 10_000)
 
 
