@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import uuid
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from redis.asyncio import Redis
+
+# Below `nohup`, or in the background of a script, processes ignore these, and so do those that they start.
+for _signal, _handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 # On a busy machine an example waits for the processor: what is to be fast measures its own time.
 settings.register_profile("busy", deadline=None)

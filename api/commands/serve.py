@@ -53,6 +53,7 @@ def serve(**options: str | None) -> None:
         settings = read_settings(**options)
         set_up_logs(settings.log_level, settings.log_format)
         give_large_blocks_back()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a script it is ignored
         asyncio.run(run(settings, lambda url: _say_where(settings, url)))
     except KeyboardInterrupt:
         _end(EXIT_INTERRUPTED, "Taskpost stops: it was still starting. Tasks that wait run when Taskpost starts again.")

@@ -277,9 +277,10 @@ async def test_p10_a_browser_has_to_say_that_it_is_json(
 
 async def test_p10_a_form_is_not_a_task(client: httpx.AsyncClient) -> None:
     form = await client.post("/api/tasks", data={"task_type": "fibonacci", "result_url": "http://example.com/"})
-    for answer in (form, await client.post("/api/tasks"), await post_raw(client, b"  fibonacci")):
+    empty = await client.post("/api/tasks")
+    for answer, what in ((form, "not JSON"), (empty, "empty"), (await post_raw(client, b"  fibonacci"), "not JSON")):
         detail = problem(answer, 400, "invalid_json")["detail"]
-        assert "not JSON" in detail and "Send a JSON object, such as {" in detail
+        assert f"The body is {what}" in detail and "Send a JSON object, such as {" in detail
     assert "Send" not in problem(await post_raw(client, b'{"result_url": x}'), 400, "invalid_json")["detail"]
     assert (await client.get("/api/tasks")).json() == []
 

@@ -173,13 +173,18 @@ def test_ctrl_c_says_what_happens_to_running_tasks(data_directory, gate):
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_service_that_is_stopped_while_it_starts_says_so_and_leaves_no_valkey(data_directory, number):
+@pytest.mark.parametrize(
+    ("number", "in_background"),
+    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGHUP, False), (signal.SIGTERM, True)],
+)
+def test_a_service_that_is_stopped_while_it_starts_says_so_and_leaves_no_valkey(data_directory, number, in_background):
     with ServiceProcess(data_directory) as killed:
         killed.kill()
     (valkey,) = runners_of(data_directory)
     valkey.suspend()  # so that the next service waits for its answer
     command = [TASKPOST, "serve", "--data-dir", str(data_directory), "--port", "0"]
+    if in_background:  # as a shell starts it there
+        command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as starting:
         process = psutil.Process(starting.pid)
         eventually(lambda: any(one.path.endswith("valkey.lock") for one in process.open_files()))
