@@ -4,6 +4,7 @@
 # With TASKPOST_E2E_AGAIN=1 what failed is tried once more; it is said so, and what was collected of it stays.
 set -eu
 pytest() {
+    tests/cluster/cluster.sh volumes # those that earlier tests have used
     TASKPOST_E2E=${TASKPOST_E2E:-1} tests/cluster/cluster.sh exec \
         .venv/bin/pytest tests/e2e --timeout 900 --log-level WARNING --quiet "$@"
 }
@@ -13,7 +14,6 @@ tried() {
     echo 'FLAKY OR BROKEN: what failed is tried once more'
     pytest --last-failed --last-failed-no-failures none "$@"
 }
-tests/cluster/cluster.sh volumes
 tried -m 'not serial and not kueue' --numprocesses 3 --dist loadfile "$@"
 tried -m serial --capture no "$@"
 # Kueue has a say in every Job of the cluster, so it is there for its own tests only.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,11 @@ SILENT_SECONDS: Final = 60.0
 """How long no log is asked for of a node that did not answer: the ends of attempts wait for the answer."""
 MOST_SILENT: Final = 10_000
 MAX_NOTE_CHARACTERS: Final = 300
+GONE: Final = "Its pod was gone before its output could be read"
+_KUBELET_ERROR: Final = re.compile(
+    rb"\s*(unable to retrieve container logs for \S+|failed to try resolving symlinks in path [^\n]+)\s*"
+)
+"""A kubelet that has deleted the container answers with 200, and has this error in place of the output."""
 
 
 class PodLogs:
@@ -46,7 +52,7 @@ class PodLogs:
         try:
             pod = await self._find(attempt_id) if seen is None else _newest(seen)
             if pod is None:
-                return LogTail() if seen is None else LogTail(note="Its pod was gone before its output could be read")
+                return LogTail() if seen is None else LogTail(note=GONE)
             node = str(pod.get("spec", {}).get("nodeName", ""))
             if time.monotonic() < self._silent.get(node, 0.0):
                 return LogTail(note=f"Its output cannot be read: node {node} did not answer lately")
@@ -73,6 +79,8 @@ class PodLogs:
             raise
         self._silent.pop(node, None)
         data, truncated = found
+        if _KUBELET_ERROR.fullmatch(data):
+            return LogTail(note=GONE)
         return tail_of(data, truncated=truncated)
 
 
@@ -85,7 +93,7 @@ def _unread(error: ApiError) -> LogTail:
     if error.status == BAD_REQUEST:
         return LogTail()
     if error.status == NOT_FOUND:
-        return LogTail(note="Its pod was gone before its output could be read")
+        return LogTail(note=GONE)
     if error.status == FORBIDDEN:
         return LogTail(note="Its output cannot be read: the service needs the verb get for pods/log in its Role")
     return LogTail(note=f"Its output cannot be read: {visible(error.message)[:MAX_NOTE_CHARACTERS]}")

@@ -73,6 +73,20 @@ async def test_of_one_with_endless_lines_the_last_few_are_read(scripted, executo
     assert await executor.read_log(SPEC.attempt_id) == LogTail(b"the end", truncated=True)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        b"unable to retrieve container logs for containerd://a7b4217f4b3c1b26",
+        b'failed to try resolving symlinks in path "/var/log/pods/x/task/0.log": lstat /var: no such file\n',
+    ],
+)
+async def test_an_error_of_the_kubelet_is_not_what_the_task_has_written(scripted, executor, error):
+    scripted.logs[POD] = (error, False)
+    assert await executor.read_log(SPEC.attempt_id) == LogTail(note=pod_log.GONE)
+    scripted.logs[POD] = (b"hello\n" + error, False)
+    assert (await executor.read_log(SPEC.attempt_id)).data == b"hello\n" + error
+
+
 async def test_a_service_that_does_not_follow_the_cluster_asks_for_the_pod(scripted, executor):
     scripted.logs[POD] = (b"hello\n", False)
     standby = executor_of(scripted)
