@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from runner.contract import Env
 from tests.benchmarks.cluster.bare import LABEL, bare_job, new_run, run_bare
 from tests.benchmarks.cluster.place import cpu_seconds, place, resident_bytes
 from tests.benchmarks.measure import Row, mebibytes
@@ -46,11 +48,10 @@ class Moment:
 
 def rows() -> list[Row]:
     with pretending(), place(settings={"concurrency": AT_A_TIME}, taskPods=PODS) as here:
-        redis_url = _redis_url(here)
-        with stand_in(here.release.namespace, f"taskpost.dev/instance={here.release.prefix}", redis_url):
+        with stand_in(here, f"taskpost.dev/instance={here.release.prefix}"):
             moments = _run(here)
             memory = resident_bytes(here.processes("service"))
-        floor = asyncio.run(_bare(here, redis_url))
+        floor = asyncio.run(_bare(here))
         calls = _calls(here, moments)
     return _judge(moments, calls, memory, floor)
 
@@ -80,14 +81,14 @@ def _calls(here: Place, moments: list[Moment]) -> list[float]:
     ]
 
 
-async def _bare(here: Place, redis_url: str) -> float:
+async def _bare(here: Place) -> float:
     """Jobs a second of the control plane alone: as many at a time, ended by the same stand-in."""
     run_id = new_run()
     pod = {"containers": [{"name": "task", "image": "none"}], "restartPolicy": "Never"} | PODS
     jobs = [bare_job({"spec": pod}, run_id, ["none"], []) for _ in range(PART)]
     cluster = here.cluster()
     await cluster.open()
-    with stand_in(here.release.namespace, f"{LABEL}={run_id}", redis_url):
+    with stand_in(here, f"{LABEL}={run_id}"):
         seconds = await run_bare(cluster, jobs, run_id, AT_A_TIME)
     await cluster.close()
     return PART / seconds
@@ -145,9 +146,17 @@ def pretending() -> Iterator[None]:
 
 
 @contextmanager
-def stand_in(namespace: str, selector: str, redis_url: str) -> Iterator[None]:
-    command = [sys.executable, "-m", "tests.benchmarks.cluster.stand_in", namespace, selector, redis_url]
-    process = subprocess.Popen(command)
+def stand_in(here: Place, selector: str) -> Iterator[None]:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.cluster.stand_in",
+        here.release.namespace,
+        selector,
+        _redis_url(here),
+    ]
+    keys = here.release.secret(f"{here.release.prefix}-runner", "signing-keys")
+    process = subprocess.Popen(command, env={**os.environ, Env.SIGNING_KEYS: keys})
     try:
         yield
     finally:

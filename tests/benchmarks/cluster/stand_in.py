@@ -1,7 +1,8 @@
 """Stands in for kubelet and runner on nodes that only pretend: says to Redis what a runner says, and ends the pod.
 
 Run as a process of its own, so that its CPU time is not taken for anybody else's:
-`python -m tests.benchmarks.cluster.stand_in NAMESPACE SELECTOR REDIS_URL` until it is terminated.
+`python -m tests.benchmarks.cluster.stand_in NAMESPACE SELECTOR REDIS_URL` until it is terminated. TASKPOST_SIGNING_KEYS has
+the keys that seal the tokens of attempts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import yaml
 from api.executors.kubernetes.client import Access, ApiError, Cluster
 from runner.attempt import read_attempt
 from runner.connect import connect
-from runner.contract import State, log_entry, outcome_body
+from runner.contract import Env, State, log_entry, outcome_body
 from runner.outcome import Outcome
 from runner.report import Report
 
@@ -76,9 +77,10 @@ class StandIn:
     async def _end(self, pod: dict[str, Any]) -> None:
         container = pod["spec"]["containers"][0]
         environment = {one["name"]: one.get("value", "") for one in container.get("env", [])}
-        if "TASKPOST_TOKEN" in environment:
+        if Env.TASK_ID in environment:
             given = {name: value for name, value in environment.items() if not name.endswith("_FILE")}
-            given |= {"TASKPOST_REDIS_URL": self._redis_url, "TASKPOST_HOLDER": pod["metadata"]["uid"]}
+            given |= {Env.REDIS_URL: self._redis_url, Env.HOLDER: pod["metadata"]["uid"]}
+            given |= {Env.SIGNING_KEYS: os.environ[Env.SIGNING_KEYS]}
             await asyncio.get_running_loop().run_in_executor(self._pool, self._report, given)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ended = {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}
