@@ -32,7 +32,7 @@ class LogKeeper:
         self._max_bytes = max_bytes
 
     async def keep(self, observation: Observation, task: Task | None) -> None:
-        """Keep the log of an attempt that is over, unless its runner has handed it over.
+        """Keep the log of an attempt that is over, unless its runner has handed it over or it is kept already.
 
         One that cannot be read replaces nothing that is kept already.
         """
@@ -52,8 +52,10 @@ class LogKeeper:
         try:
             read = await self._executor.read_log(attempt_id)
             log = last_words(read, words) if not note else replace(read, note=note if read.data else "")
-            if log.data or log.note:
-                await self._queue.logs.keep(attempt_id, log, self._max_bytes, replace=bool(read.data))
+            whole = not note and not read.note
+            if log.data or log.note or whole:
+                replaces = bool(read.data)
+                await self._queue.logs.keep(attempt_id, log, self._max_bytes, replace=replaces, whole=whole)
         except (QueueUnavailable, NotLeading):
             raise
         except Exception:

@@ -39,17 +39,20 @@ class Logs:
         self._call = call
         self._owner = owner
 
-    async def keep(self, attempt_id: AttemptId, log: LogTail, max_bytes: int, *, replace: bool) -> bool:
+    async def keep(
+        self, attempt_id: AttemptId, log: LogTail, max_bytes: int, *, replace: bool, whole: bool = False
+    ) -> bool:
         """Keep the log of an attempt, within `max_bytes` for the logs of all tasks: the oldest are deleted.
 
-        Without `replace` an earlier log of the attempt stays. Returns False if nothing was kept: an earlier log stays,
-        the task no longer exists, or Redis has no memory left.
+        Without `replace` an earlier log of the attempt stays. `whole` is recorded in the task (`Task.logged`): nothing
+        more is to come. Returns False if nothing was kept: there is nothing in it, an earlier log stays, the task no
+        longer exists, or Redis has no memory left.
 
         Raises:
             NotLeading: if another service leads.
         """
         entry = log_entry(log.data, truncated=log.truncated, note=log.note)
-        return await self._keep(attempt_id, entry, max_bytes, replace=replace)
+        return await self._keep(attempt_id, entry, max_bytes, replace=replace, whole=whole)
 
     async def make_room(self, attempt_id: AttemptId, max_bytes: int) -> None:
         """Delete the oldest logs above the bounds, after a runner has handed over the one of an attempt.
@@ -57,12 +60,12 @@ class Logs:
         Raises:
             NotLeading: if another service leads.
         """
-        await self._keep(attempt_id, b"", max_bytes, replace=False)
+        await self._keep(attempt_id, b"", max_bytes, replace=False, whole=False)
 
-    async def _keep(self, attempt_id: AttemptId, entry: bytes, max_bytes: int, *, replace: bool) -> bool:
+    async def _keep(self, attempt_id: AttemptId, entry: bytes, max_bytes: int, *, replace: bool, whole: bool) -> bool:
         identity = (attempt_id.task_id, attempt_id.attempt)
         try:
-            reply = await self._call("keep_log", *identity, entry, int(replace), max_bytes, self._owner)
+            reply = await self._call("keep_log", *identity, entry, int(replace), max_bytes, self._owner, int(whole))
         except QueueFullError:
             return False
         return bool(reply == 1)

@@ -2,8 +2,8 @@
 -- Keeps what an attempt has written, and deletes the oldest logs above the bounds. Without the flag allow-oom: a full Redis
 -- keeps no logs.
 -- ARGV: task_id, attempt, entry ('': it is kept already), whether it may replace an earlier entry of the attempt (1 | 0),
---       bytes of all logs at most, owner
--- -> 1, or 0 if nothing was kept: there is no such task, or its earlier entry stays; NOTLEADING
+--       bytes of all logs at most, owner, whether nothing more is to come (1 | 0)
+-- -> 1, or 0 if nothing was kept: there is no such task, the entry is empty, or the earlier one stays; NOTLEADING
 local DROPPED_AT_A_TIME = 100
 if not leads(ARGV[6]) then
   return redis.error_reply(NOT_LEADING)
@@ -11,7 +11,11 @@ end
 local task_id, attempt, entry = ARGV[1], ARGV[2], ARGV[3]
 local log = key('log', task_id)
 local before = redis.call('HSTRLEN', log, attempt)
-local keeps = entry ~= '' and (before == 0 or ARGV[4] == '1') and redis.call('EXISTS', key('task', task_id)) == 1
+local exists = redis.call('EXISTS', key('task', task_id)) == 1
+local keeps = exists and #entry > EMPTY_LOG and (before == 0 or ARGV[4] == '1')
+if exists and ARGV[7] == '1' then
+  redis.call('HSET', key('task', task_id), 'logged', attempt)
+end
 if keeps then
   redis.call('HSET', log, attempt, entry)
   count_log(task_id, before > 0 and #entry - before or #entry + LOG_ENTRY_BYTES)

@@ -1,8 +1,8 @@
 """Stands in for kubelet and runner on nodes that only pretend: says to Redis what a runner says, and ends the pod.
 
 Run as a process of its own, so that its CPU time is not taken for anybody else's:
-`python -m tests.benchmarks.cluster.stand_in NAMESPACE SELECTOR REDIS_URL` until it is terminated. TASKPOST_SIGNING_KEYS has
-the keys that seal the tokens of attempts.
+`python -m tests.benchmarks.cluster.stand_in NAMESPACE SELECTOR REDIS_URL` until it is terminated.
+TASKPOST_SIGNING_KEYS has the keys that seal the tokens of attempts.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from api.core.observation import AttemptId, Observation, Phase, StopReason
 from api.core.task import Reason
 from api.queue.conclude import conclude
 from api.queue.errors import NotLeading, QueueUnavailable
-from api.queue.shapes import QueueLimits, Submission
+from api.queue.shapes import QueueLimits, Slot, Submission
 from runner.attempt import read_attempt
 from runner.connect import connect
 from runner.contract import State, log_entry
@@ -58,6 +58,30 @@ def runner_of(claim, valkey_url, instance):
         "TOKEN": claim.token,
     }
     return Report(connect(valkey_url), read_attempt({f"TASKPOST_{name}": value for name, value in given.items()}))
+
+
+async def settle_again(queue, settler, claim, observation):
+    look = await queue.look(claim.attempt_id.task_id)
+    await settler._applier.settle(Slot(claim.attempt_id, "sleep"), observation, look)
+
+
+@pytest.mark.parametrize("log", [OUTPUT, LogTail()])
+async def test_it_is_read_once_though_the_place_of_the_attempt_ends_after_the_task(queue, executor, settler, log):
+    claim = await started(queue, executor, log)
+    observation = Observation(claim.attempt_id, Phase.ENDED, exit_code=1)
+    for _ in range(2):
+        await settle_again(queue, settler, claim, observation)
+    assert [name for name, _ in executor.calls].count("read_log") == 1
+    assert (await log_of(queue, claim)).attempts == ({1: log} if log.data else {})
+
+
+async def test_one_that_could_not_be_read_is_read_again(queue, executor, settler):
+    claim = await started(queue, executor, LogTail(note="the node does not answer"))
+    observation = Observation(claim.attempt_id, Phase.ENDED, exit_code=1)
+    await settle_again(queue, settler, claim, observation)
+    executor.logs[claim.attempt_id] = OUTPUT
+    await settle_again(queue, settler, claim, observation)
+    assert (await log_of(queue, claim)).attempts == {1: OUTPUT}
 
 
 async def test_it_is_kept_before_the_task_has_failed_and_the_slot_is_free(queue, executor, settler):
