@@ -24,7 +24,7 @@ class ProgressThread(threading.Thread):
     """Sends the latest percent a few times a second: neither a busy function nor a Redis outage holds up the other.
 
     Told by Redis that the attempt is no longer the current one, it ends the process: the work is nobody's any more.
-    In a child that the task forks there is no such thread, and a lock may be held for ever: nothing is done there.
+    In a child that the task forks its methods do nothing: there is no thread, and the lock may stay locked.
     """
 
     def __init__(self, report: Report) -> None:

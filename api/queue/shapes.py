@@ -240,7 +240,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """What one step of retention did; of `ended` tasks it passed over some that should go, but are still needed."""
+    """The result of one step of retention. `passed` of the `ended` tasks are due but still needed."""
 
     forgotten: int
     dropped: tuple[Dropped, ...]

@@ -1,9 +1,9 @@
 #!lua
--- Keeps what an attempt has written, and deletes the oldest logs above the bounds. Without the flag allow-oom: a full Redis
+-- Keeps the output of an attempt, and deletes the oldest logs above the bounds. It lacks the flag allow-oom, so a full Redis
 -- keeps no logs.
 -- ARGV: task_id, attempt, entry ('': it is kept already), whether it may replace an earlier entry of the attempt (1 | 0),
 --       bytes of all logs at most, owner, whether nothing more is to come (1 | 0)
--- -> 1, or 0 if nothing was kept: there is no such task, the entry is empty, or the earlier one stays; NOTLEADING
+-- -> 1, or 0 if nothing was kept: the task does not exist, the entry is empty, or the earlier entry stays; NOTLEADING
 local DROPPED_AT_A_TIME = 100
 if not leads(ARGV[6]) then
   return redis.error_reply(NOT_LEADING)
@@ -13,7 +13,7 @@ local log = key('log', task_id)
 local before = redis.call('HSTRLEN', log, attempt)
 local exists = redis.call('EXISTS', key('task', task_id)) == 1
 local keeps = exists and #entry > EMPTY_LOG and (before == 0 or ARGV[4] == '1')
-if exists and ARGV[7] == '1' then
+if exists and ARGV[7] == '1' and redis.call('HGET', key('task', task_id), 'attempt') == attempt then
   redis.call('HSET', key('task', task_id), 'logged', attempt)
 end
 if keeps then

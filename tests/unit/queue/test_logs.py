@@ -226,6 +226,15 @@ async def test_a_runner_that_is_not_the_current_one_hands_nothing_over(queue, va
     assert await log_bytes(queue) == 0
 
 
+async def test_earlier_attempt_does_not_replace_the_mark_of_the_current_one(queue):
+    attempt_id = await claimed(queue)
+    earlier = AttemptId(attempt_id.task_id, 0)
+    for kept_id in (attempt_id, earlier):
+        await queue.logs.keep(kept_id, LogTail(b"text"), MUCH, replace=True, whole=True)
+    assert (await queue.read(attempt_id.task_id))[0].logged == 1
+    assert (await kept(queue, earlier)).keys() == {0, 1}
+
+
 async def test_what_wrote_nothing_is_handed_over_too_and_takes_nothing(queue, valkey_url, instance):
     await queue.submit(SUBMISSION, LIMITS)
     claim = await queue.claim(100, {"sleep": None})
