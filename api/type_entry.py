@@ -26,8 +26,8 @@ MAX_SHOWN_CHARACTERS: Final = 500
 MOST_SUGGESTIONS: Final = 50
 """For how many unknown members of an entry the right name is looked for: more of them are not shown."""
 STAND_INS: Final[dict[str, Any]] = {"string_type": "crashed", "dict_type": {}}
-"""Replaces an invalid list item, by pydantic's error, so that the other items keep their indexes and are still checked.
-Faults of a replacement are not reported.
+"""Replacements for invalid list items, by pydantic's error type: the other items keep their indexes and are checked.
+Errors in a replacement are not reported.
 """
 
 RunTime = Annotated[float, Field(ge=MIN_TIMEOUT_SECONDS, le=LONGEST_SECONDS)]

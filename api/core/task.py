@@ -105,7 +105,7 @@ class Task:
     unbegun: int = 0
     """How many attempts in a row were lost before they began."""
     logged: int = 0
-    """The attempt of which nothing more is to come for the log: handed over by its runner, or read; 0 if none."""
+    """The latest attempt whose log is complete: its runner handed it over, or the service read it. 0 if none."""
 
     @property
     def held(self) -> bool:

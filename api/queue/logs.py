@@ -44,9 +44,9 @@ class Logs:
     ) -> bool:
         """Keep the log of an attempt, within `max_bytes` for the logs of all tasks: the oldest are deleted.
 
-        Without `replace` an earlier log of the attempt stays. `whole` is recorded in the task (`Task.logged`): nothing
-        more is to come. Returns False if nothing was kept: there is nothing in it, an earlier log stays, the task no
-        longer exists, or Redis has no memory left.
+        Without `replace` an earlier log of the attempt stays. `whole` means that the log is complete: the task
+        records the attempt in `Task.logged`. Returns False if nothing was kept: the log is empty, an earlier one stays,
+        the task no longer exists, or Redis has no memory left.
 
         Raises:
             NotLeading: if another service leads.

@@ -2,7 +2,7 @@
 -- Keeps the output of an attempt, and deletes the oldest logs above the bounds. It lacks the flag allow-oom, so a full Redis
 -- keeps no logs.
 -- ARGV: task_id, attempt, entry ('': it is kept already), whether it may replace an earlier entry of the attempt (1 | 0),
---       bytes of all logs at most, owner, whether nothing more is to come (1 | 0)
+--       bytes of all logs at most, owner, whether the log is complete (1 | 0)
 -- -> 1, or 0 if nothing was kept: the task does not exist, the entry is empty, or the earlier entry stays; NOTLEADING
 local DROPPED_AT_A_TIME = 100
 if not leads(ARGV[6]) then

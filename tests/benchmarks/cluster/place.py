@@ -59,7 +59,7 @@ class Place:
         return int(answer.headers["x-total-count"])
 
     def wait_until_ended(self, number: int, seconds: float) -> None:
-        """Wait for tasks to end well: a failed one costs less, and would be measured as fast."""
+        """Wait for tasks to end. Raises if one has failed, because it costs less and looks fast."""
         until(lambda: self.ended() >= number, seconds, f"{number} tasks to end", poll_seconds=1)
         assert not (failed := self.tasks("limit=1&status=failed")), failed
 
