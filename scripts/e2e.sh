@@ -4,7 +4,7 @@
 # With TASKPOST_E2E_AGAIN=1 what failed is tried once more; it is said so, and what was collected of it stays.
 set -eu
 pytest() {
-    tests/cluster/cluster.sh volumes # frees what earlier tests released
+    tests/cluster/cluster.sh volumes || return # frees what earlier tests released
     TASKPOST_E2E=${TASKPOST_E2E:-1} tests/cluster/cluster.sh exec \
         .venv/bin/pytest tests/e2e --timeout 900 --log-level WARNING --quiet "$@"
 }

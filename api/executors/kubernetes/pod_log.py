@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from api.executors.kubernetes.seen import Object, Seen
 
 BAD_REQUEST: Final = 400
-"""The answer about a container that has not begun."""
+"""The answer about a container that has not begun, or that the kubelet has deleted."""
 LINES: Final = 8192
 FEW_LINES: Final = 4
 """Container runtimes cut lines at 16 KiB: so many are 64 KiB at most."""
@@ -31,7 +31,7 @@ MOST_SILENT: Final = 10_000
 MAX_NOTE_CHARACTERS: Final = 300
 GONE: Final = "Its pod was gone before its output could be read"
 _KUBELET_ERROR: Final = re.compile(
-    rb"\s*(unable to retrieve container logs for \S+|failed to try resolving symlinks in path [^\n]+)\s*"
+    rb"\s*(unable to retrieve container logs for \S+|failed to (try resolving symlinks|open log file) [^\n]+)\s*"
 )
 """A kubelet that has deleted the container answers with 200, and has this error in place of the output."""
 
@@ -90,9 +90,9 @@ def _newest(seen: Seen) -> Object | None:
 
 
 def _unread(error: ApiError) -> LogTail:
-    if error.status == BAD_REQUEST:
+    if error.status == BAD_REQUEST and "is terminated" not in error.message:
         return LogTail()
-    if error.status == NOT_FOUND:
+    if error.status in {BAD_REQUEST, NOT_FOUND}:
         return LogTail(note=GONE)
     if error.status == FORBIDDEN:
         return LogTail(note="Its output cannot be read: the service needs the verb get for pods/log in its Role")

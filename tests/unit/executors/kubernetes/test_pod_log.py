@@ -77,6 +77,7 @@ async def test_of_one_with_endless_lines_the_last_few_are_read(scripted, executo
     "error",
     [
         b"unable to retrieve container logs for containerd://a7b4217f4b3c1b26",
+        b'failed to open log file "/var/log/pods/x/task/0.log": open /var: no such file',
         b'failed to try resolving symlinks in path "/var/log/pods/x/task/0.log": lstat /var: no such file\n',
     ],
 )
@@ -107,6 +108,7 @@ async def test_a_pod_that_is_gone_is_not_asked(scripted, executor):
     ("error", "note"),
     [
         (ApiError(400, "BadRequest", 'container "task" is waiting to start'), ""),
+        (ApiError(400, "BadRequest", 'container "task" in pod "x" is terminated'), "Its pod was gone"),
         (ApiError(404, "NotFound", "pods not found"), "Its pod was gone"),
         (ApiError(403, "Forbidden", "pods is forbidden"), "the verb get for pods/log"),
         (ApiError(500, "InternalError", "dial\ntcp" + "x" * 9999), "cannot be read: dial\\ntcp"),
